@@ -1,0 +1,51 @@
+"""Limits: every bound of an exchange in one frozen value, sizes in bytes and times in seconds."""
+
+from dataclasses import dataclass, field, fields
+
+from .protocol.watermarks import Watermarks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one exchange may hold and how long it may wait.
+
+    Attributes:
+        prefetch_bytes: a request that has sent this much, or all it has, counts as ready for a
+            worker thread; one that has sent less may only use half of the pool.
+        request: watermarks of the channel from the server to the handler. A reader holds at most
+            one more filling of it.
+        response: watermarks of the channel from the handler to the server; likewise.
+        message_bytes: the largest body message sent to the server. Smaller chunks are joined up
+            to it, larger ones split.
+        max_body_bytes: the longest request body accepted, None for any.
+        read_timeout: longest wait for the next request bytes, None for no limit.
+        write_timeout: longest wait for the client to take response bytes, None for no limit.
+        drain_bytes: how much of an upload that nobody wants is still taken in before the last
+            message of its response goes out.
+        drain_timeout: how long that may take.
+        abandon_timeout: how long an exchange that is over waits for its worker thread, which has
+            been woken; after it the thread is left to itself, with a line in the log.
+
+    Raises:
+        ValueError: a size or a time is negative or zero where that makes no sense.
+    """
+
+    prefetch_bytes: int = 64 * 1024
+    request: Watermarks = field(default_factory=Watermarks)
+    response: Watermarks = field(default_factory=Watermarks)
+    message_bytes: int = 64 * 1024
+    max_body_bytes: int | None = None
+    read_timeout: float | None = 60.0
+    write_timeout: float | None = 60.0
+    drain_bytes: int = 16 * 1024 * 1024
+    drain_timeout: float = 2.0
+    abandon_timeout: float = 5.0
+
+    def __post_init__(self) -> None:
+        for size in ("prefetch_bytes", "message_bytes"):
+            if getattr(self, size) < 1:
+                raise ValueError(f"{size} must be at least 1, got {getattr(self, size)}")
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, int | float) and value < 0:
+                raise ValueError(f"{each.name} must not be negative, got {value}")

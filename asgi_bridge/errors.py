@@ -19,6 +19,12 @@ class ClientDisconnected(BridgeError, ConnectionError):
     """The client went away before the exchange was over; nothing the application did."""
 
 
+class ExchangeOver(BridgeError, ConnectionAbortedError):
+    """The exchange ended on this side: cancelled, shut down, or answered and over."""
+
+    status_code = 503
+
+
 class BodyIncomplete(BridgeError, EOFError):
     """The request body ended before its declared Content-Length.
 
@@ -132,6 +138,41 @@ class ResponseOrderError(BridgeError, RuntimeError):
 
 class ResponseIncomplete(BridgeError, RuntimeError):
     """The application returned, or ended its body, before its response was complete."""
+
+
+class LengthMismatch(BridgeError, ValueError):
+    """A response body is not as long as its content-length says.
+
+    Args:
+        sent: bytes that the application made of it.
+        declared: bytes that the header promises.
+    """
+
+    def __init__(self, sent: int, declared: int) -> None:
+        super().__init__(f"the response has {sent} bytes, but its content-length is {declared}")
+        self.sent = sent
+        self.declared = declared
+
+
+def caused_by_disconnect(error: BaseException) -> bool:
+    """Whether an exception is, or was raised because of, a `ClientDisconnected`.
+
+    Frameworks replace the error that our send raises by one of their own, or put it into an
+    exception group; the log should not show either as a failure of the application.
+    """
+    seen: set[int] = set()
+    unseen = [error]
+    while unseen:
+        each = unseen.pop()
+        if isinstance(each, ClientDisconnected):
+            return True
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        unseen += [linked for linked in (each.__cause__, each.__context__) if linked is not None]
+        if isinstance(each, BaseExceptionGroup):
+            unseen += each.exceptions
+    return False
 
 
 def phrase_of(status: int) -> str:

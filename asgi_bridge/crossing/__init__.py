@@ -1,0 +1,1 @@
+"""The only place where a worker thread and an event loop meet."""

@@ -1,0 +1,233 @@
+# How bytes cross between a thread and a loop.
+#
+# Rule 1: both ends do their work under one short lock and without a condition variable; the lock
+#         is never held while anything waits or any foreign code runs.
+# Rule 2: a side is woken once per transition (empty to filled, high to low), and only if it said
+#         that it waits. How it is woken is its own business: a thread parks on a lock, a loop on
+#         a future (see waiters.py), and the channel only calls the function it was given.
+# Rule 3: the receiver takes all there is in one swap, and gives the room back as it works through
+#         it with `release`. So the bound holds over both ends, and taking is cheap.
+# Rule 4: closing (`end`) lets what is held be read first. Breaking (`break_with`) drops it.
+# Rule 5: an error that is raised more than once is raised with the traceback it came with. Left
+#         alone, each raise adds frames to it, and each frame keeps a chunk alive.
+"""ByteChannel: a bounded one-way conduit with one sender and one receiver."""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+from types import TracebackType
+from typing import Generic, TypeVar
+
+from ..protocol.watermarks import Watermarks
+
+T = TypeVar("T")
+
+
+class EndOfStream(Exception):
+    """The sender has closed the channel and all that it sent has been taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelStatistics:
+    """A moment of a channel: bytes held, and which end has said that it waits."""
+
+    held_bytes: int
+    sender_waits: bool
+    receiver_waits: bool
+
+
+class ByteChannel(Generic[T]):
+    """Bounded conduit for chunks whose size the sender states.
+
+    Args:
+        watermarks: when to stop the sender and when to let it go on.
+        wake_sender: called, on the receiver's thread, when a stopped sender may go on.
+        wake_receiver: called, on the sender's thread, when a waiting receiver has something.
+
+    Threads: one sender and one receiver, each on any thread; `break_with` from anywhere.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_ending",
+        "_ending_traceback",
+        "_held",
+        "_high",
+        "_lock",
+        "_low",
+        "_receiver_waits",
+        "_sender_waits",
+        "_wake_receiver",
+        "_wake_sender",
+    )
+
+    def __init__(
+        self,
+        watermarks: Watermarks,
+        *,
+        wake_sender: Callable[[], None],
+        wake_receiver: Callable[[], None],
+    ) -> None:
+        self._high = watermarks.high
+        self._low = watermarks.low
+        self._wake_sender = wake_sender
+        self._wake_receiver = wake_receiver
+        self._lock = Lock()
+        self._chunks: deque[T] = deque()  # guarded by _lock
+        self._held = 0  # guarded by _lock
+        self._ending: BaseException | None = None  # guarded by _lock; set once
+        self._ending_traceback: TracebackType | None = None  # belongs to _ending
+        self._sender_waits = False  # guarded by _lock
+        self._receiver_waits = False  # guarded by _lock
+
+    # The sender's end.
+
+    def put_nowait(self, chunk: T, size: int) -> bool:
+        """Add a chunk; say whether the sender may go on at once.
+
+        A chunk of any size is taken, so a channel holds at most its high watermark less one byte
+        and one chunk more. After False the sender must wait to be woken before it sends again.
+
+        Args:
+            chunk: what to send.
+            size: its size in bytes.
+
+        Raises:
+            BaseException: what `break_with` was given; the channel is broken.
+        """
+        with self._lock:
+            if self._ending is not None:
+                raise self._ending.with_traceback(self._ending_traceback)
+            self._chunks.append(chunk)
+            self._held = held = self._held + size
+            room = held < self._high
+            if not room:
+                self._sender_waits = True
+            wake = self._receiver_waits
+            self._receiver_waits = False
+        if wake:
+            self._wake_receiver()
+        return room
+
+    def has_room(self) -> bool:
+        """Whether a sender that was stopped may go on; if not, it will be woken.
+
+        Raises:
+            BaseException: what `break_with` was given.
+        """
+        with self._lock:
+            if self._ending is not None:
+                raise self._ending.with_traceback(self._ending_traceback)
+            self._sender_waits = self._sender_waits and self._held > self._low
+            return not self._sender_waits
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Say that nothing more will come; the receiver meets it after all that is held.
+
+        Args:
+            error: what the receiver raises then, None for a clean end.
+
+        A channel that has ended or is broken stays as it is.
+        """
+        with self._lock:
+            if self._ending is None:
+                self._set_ending(EndOfStream() if error is None else error)
+            wake = self._receiver_waits
+            self._receiver_waits = False
+        if wake:
+            self._wake_receiver()
+
+    # The receiver's end.
+
+    def take_nowait(self) -> deque[T] | None:
+        """Take every chunk that is held.
+
+        Returns:
+            The chunks, at least one; or None where there are none, and then the receiver is woken
+            when that changes.
+
+        Raises:
+            EndOfStream: the sender has closed the channel.
+            BaseException: what `end` or `break_with` was given.
+        """
+        with self._lock:
+            if self._chunks:
+                taken = self._chunks
+                self._chunks = deque()
+                return taken
+            if self._ending is not None:
+                raise self._ending.with_traceback(self._ending_traceback)
+            self._receiver_waits = True
+            return None
+
+    def release(self, size: int) -> None:
+        """Give back the room of chunks that were taken and are used up.
+
+        Args:
+            size: their bytes.
+        """
+        with self._lock:
+            self._held -= size
+            wake = self._sender_waits and self._held <= self._low
+            if wake:
+                self._sender_waits = False
+        if wake:
+            self._wake_sender()
+
+    # Either end.
+
+    @property
+    def release_step(self) -> int:
+        """How many bytes a receiver may use up before it must give back their room.
+
+        A quarter of the way from the high watermark to the low one: a sender that waits is let
+        go at most that much late.
+        """
+        return (self._high - self._low) // 4
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last chunk has been put; it may still be held."""
+        return self._ending is not None
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the channel was closed cleanly and its last chunk has been taken."""
+        with self._lock:
+            return not self._chunks and isinstance(self._ending, EndOfStream)
+
+    def break_with(self, error: BaseException) -> None:
+        """Drop what is held and make both ends raise `error` from now on.
+
+        A channel that is broken already keeps its first error; one that was closed cleanly and
+        still holds chunks is broken too, since nobody will take them.
+        """
+        with self._lock:
+            if self._ending is None or isinstance(self._ending, EndOfStream):
+                self._set_ending(error)
+            self._chunks.clear()
+            wake_receiver, self._receiver_waits = self._receiver_waits, False
+            wake_sender, self._sender_waits = self._sender_waits, False
+        if wake_receiver:
+            self._wake_receiver()
+        if wake_sender:
+            self._wake_sender()
+
+    def statistics(self) -> ChannelStatistics:
+        """A consistent look at the channel, for tests and logs."""
+        with self._lock:
+            return ChannelStatistics(self._held, self._sender_waits, self._receiver_waits)
+
+    def _set_ending(self, error: BaseException) -> None:
+        self._ending = error
+        self._ending_traceback = error.__traceback__
+
+    def __repr__(self) -> str:
+        seen = self.statistics()
+        return (
+            f"<ByteChannel held={seen.held_bytes} high={self._high} low={self._low}"
+            f"{' ended' if self.ended else ''}"
+            f"{' sender waits' if seen.sender_waits else ''}"
+            f"{' receiver waits' if seen.receiver_waits else ''}>"
+        )

@@ -1,0 +1,321 @@
+# Who runs where.
+#
+# Rule 1: a job that is ready may take any worker. One that is not (its request has sent less than
+#         the prefetch and not all it has) may take a worker only while fewer than half are taken.
+#         So a client in lock-step is served at once, and stalled uploads hold half at the most.
+# Rule 2: a job that has to wait stands in one of two lines, whose common length is bounded. A free
+#         worker serves the ready line first.
+# Rule 3: a worker that ends a job takes the next from the lines itself: under load no thread is
+#         put to sleep just to be woken.
+# Rule 4: threads are started when they are first needed, and none holds the pool alive.
+"""WorkerPool: the threads that handlers run on, rationed by readiness."""
+
+import logging
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import SimpleQueue
+from time import monotonic
+from typing import Final, Self
+
+import anyio
+import anyio.to_thread
+
+from ..errors import ExchangeOver, Overloaded
+
+logger = logging.getLogger("asgi_bridge")
+
+# 40 is what anyio's default limiter allows, so moving a handler here from a framework's own
+# threads changes no one's concurrency. The backlog is out of the air: a second's worth of small
+# requests on a slow machine.
+DEFAULT_SIZE: Final = 40
+DEFAULT_BACKLOG: Final = 1000
+# How long `close` waits for running jobs, seconds.
+DEFAULT_CLOSE_TIMEOUT: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStatistics:
+    """A moment of a pool: workers taken, threads alive, jobs waiting in each line."""
+
+    busy: int
+    threads: int
+    ready: int
+    unready: int
+
+
+class Job:
+    """One call for a worker, and its place in the lines.
+
+    Args:
+        run: what the worker calls; must not raise.
+        done: called on the worker once its place is free again; must not raise.
+        refused: called if the pool closes before the job has begun, on the closing thread.
+    """
+
+    __slots__ = ("done", "line", "refused", "run")
+
+    def __init__(
+        self,
+        run: Callable[[], None],
+        done: Callable[[], None],
+        refused: Callable[[BaseException], None],
+    ) -> None:
+        self.run = run
+        self.done = done
+        self.refused = refused
+        self.line: deque[Job] | None = None  # guarded by the pool's lock; None once begun
+
+
+class _Shared:
+    """What the threads of a pool share; they hold this and not the pool."""
+
+    __slots__ = ("busy", "closed", "lock", "queue", "ready", "size", "threads", "unready")
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.lock = threading.Lock()
+        self.queue: SimpleQueue[Job | None] = SimpleQueue()  # jobs that have a worker; None: stop
+        self.ready: deque[Job] = deque()  # guarded by lock
+        self.unready: deque[Job] = deque()  # guarded by lock
+        self.busy = 0  # guarded by lock
+        self.threads: list[threading.Thread] = []  # guarded by lock
+        self.closed = False  # guarded by lock
+
+    def may_begin(self, *, ready: bool) -> bool:
+        """Whether a job may take a worker now (rule 1)."""
+        return self.busy < self.size if ready else 2 * self.busy < self.size
+
+    def next_job(self) -> Job | None:
+        """Give a worker's place to the job whose turn it is, None where no job may begin."""
+        for line, ready in ((self.ready, True), (self.unready, False)):
+            if line and self.may_begin(ready=ready):
+                job = line.popleft()
+                job.line = None
+                self.busy += 1
+                return job
+        return None
+
+
+class WorkerPool:
+    """Threads for blocking handlers: a fixed number, a bounded backlog.
+
+    Args:
+        size: most threads.
+        backlog: most requests that wait for one; past it `Overloaded` is raised.
+        name: prefix of the threads' names.
+
+    Raises:
+        ValueError: size below 1, or backlog below 0.
+
+    Whoever makes a pool closes it: with `async with`, `with`, `close`, or by giving it to a
+    `handler`, which closes it with the lifespan. What is left is closed at the interpreter's exit.
+
+    Threads: every method may be called from anywhere.
+    """
+
+    def __init__(
+        self,
+        size: int = DEFAULT_SIZE,
+        backlog: int = DEFAULT_BACKLOG,
+        *,
+        name: str = "asgi-bridge",
+    ) -> None:
+        if size < 1:
+            raise ValueError(f"a pool needs at least 1 worker, got size={size}")
+        if backlog < 0:
+            raise ValueError(f"backlog must not be negative, got {backlog}")
+        self.size = size
+        self.backlog = backlog
+        self._name = name
+        self._start_over()
+
+    def _start_over(self) -> None:
+        self._shared = _Shared(self.size)
+        # runs when the pool is garbage, at the interpreter's exit, or on close: once
+        self._stop = weakref.finalize(self, _stop_threads, self._shared)
+
+    def open(self) -> None:
+        """Make a pool that was closed usable again, with new threads; else do nothing."""
+        if self.closed:
+            self._start_over()
+
+    def submit(self, job: Job, *, ready: bool) -> bool:
+        """Run a job on a worker, now or when its turn comes.
+
+        Args:
+            job: what to run; submitted once.
+            ready: whether it may take any worker, see rule 1 of this module.
+
+        Returns:
+            Whether it has begun; if not, it waits in a line.
+
+        Raises:
+            Overloaded: it would have to wait and the backlog is full; nothing was kept.
+            ExchangeOver: the pool is closed.
+        """
+        shared = self._shared
+        with shared.lock:
+            if shared.closed:
+                raise ExchangeOver("the worker pool is closed")
+            line = shared.ready if ready else shared.unready
+            if line or not shared.may_begin(ready=ready):
+                if len(shared.ready) + len(shared.unready) >= self.backlog:
+                    raise Overloaded
+                line.append(job)
+                job.line = line
+                return False
+            shared.busy += 1
+            try:
+                self._ensure_thread()
+            except RuntimeError:
+                shared.busy -= 1
+                raise Overloaded from None
+        shared.queue.put(job)
+        return True
+
+    def promote(self, job: Job) -> None:
+        """A waiting job has become ready: let it take any worker from now on.
+
+        It goes to the end of the ready line; a job that has begun, or is ready, stays as it is.
+
+        Raises:
+            Overloaded: it may begin, but the system has no more threads; it stands in no line now.
+        """
+        shared = self._shared
+        with shared.lock:
+            if job.line is not shared.unready:
+                return
+            shared.unready.remove(job)
+            shared.ready.append(job)
+            job.line = shared.ready
+            begun = shared.next_job()
+            if begun is None:
+                return
+            # It is this job: had another one been waiting in the ready line, no worker would be
+            # free.
+            try:
+                self._ensure_thread()
+            except RuntimeError:
+                shared.busy -= 1
+                raise Overloaded from None
+        shared.queue.put(begun)
+
+    def withdraw(self, job: Job) -> bool:
+        """Take a job out of its line; False if it has begun."""
+        with self._shared.lock:
+            if job.line is None:
+                return False
+            job.line.remove(job)
+            job.line = None
+            return True
+
+    def statistics(self) -> PoolStatistics:
+        """A consistent look at the pool, for tests and logs."""
+        shared = self._shared
+        with shared.lock:
+            return PoolStatistics(
+                shared.busy, len(shared.threads), len(shared.ready), len(shared.unready)
+            )
+
+    @property
+    def closed(self) -> bool:
+        """Whether the pool has been closed."""
+        return self._shared.closed
+
+    def close(self, timeout: float = DEFAULT_CLOSE_TIMEOUT) -> None:
+        """Take no more jobs, refuse the waiting ones, let the running ones end.
+
+        Args:
+            timeout: longest wait for the running jobs, in seconds. Threads that are still busy
+                then are left to themselves, with a line in the log; they end with their jobs.
+        """
+        self._stop()
+        waiting = [t for t in self._shared.threads if t is not threading.current_thread()]
+        stuck = join_all(waiting, timeout)
+        if stuck:
+            logger.warning(
+                "%d worker threads of %s are still busy %s s after it was closed",
+                stuck,
+                self._name,
+                timeout,
+            )
+
+    async def aclose(self, timeout: float = DEFAULT_CLOSE_TIMEOUT) -> None:
+        """`close`, for a task: it waits without blocking the loop."""
+        self._stop()
+        with anyio.CancelScope(shield=True):  # bounded by the timeout
+            await anyio.to_thread.run_sync(self.close, timeout)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        seen = self.statistics()
+        waiting = seen.ready + seen.unready
+        state = " closed" if self.closed else ""
+        return f"<WorkerPool busy={seen.busy}/{self.size} waiting={waiting}/{self.backlog}{state}>"
+
+    def _ensure_thread(self) -> None:
+        """Start a thread if there are fewer than jobs; called with the lock held.
+
+        Raises:
+            RuntimeError: the system has no more threads; nothing has been changed.
+        """
+        shared = self._shared
+        if shared.busy <= len(shared.threads):
+            return
+        thread = threading.Thread(
+            target=_work, args=(shared,), name=f"{self._name}-{len(shared.threads)}", daemon=True
+        )
+        thread.start()
+        shared.threads.append(thread)
+
+
+def _work(shared: _Shared) -> None:
+    """The body of a worker thread."""
+    while True:
+        job = shared.queue.get()
+        if job is None:
+            return
+        while job is not None:
+            job.run()
+            with shared.lock:
+                shared.busy -= 1
+                following = shared.next_job()
+            job.done()
+            job = following  # and so an idle thread keeps no request alive
+            del following
+
+
+def _stop_threads(shared: _Shared) -> None:
+    with shared.lock:
+        shared.closed = True
+        refused = [*shared.ready, *shared.unready]
+        shared.ready.clear()
+        shared.unready.clear()
+        for job in refused:
+            job.line = None
+        for _ in shared.threads:
+            shared.queue.put(None)
+    for job in refused:
+        job.refused(ExchangeOver("the worker pool was closed before the request was started"))
+
+
+def join_all(threads: list[threading.Thread], timeout: float) -> int:
+    """Wait for threads to end, `timeout` seconds in all; how many have not."""
+    deadline = monotonic() + timeout
+    for thread in threads:
+        thread.join(max(0.0, deadline - monotonic()))
+    return sum(thread.is_alive() for thread in threads)

@@ -1,0 +1,168 @@
+# Rule 1: only this folder calls into a loop from another thread.
+# Rule 2: any number of posts while the loop has not come round cost it one wake-up.
+# Rule 3: a post to a loop that has ended is dropped. Nobody is left there to be told.
+"""Portal: how other threads reach one running event loop."""
+
+import asyncio
+import sys
+import threading
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from .waiters import LoopWaiter
+
+
+class Running(Protocol):
+    """A background task that belongs to an exchange."""
+
+    def cancel(self) -> None:
+        """Ask it to stop; loop thread only."""
+
+    async def wait(self) -> None:
+        """Wait until it has ended; what it raised is dropped."""
+
+
+class Portal(ABC):
+    """One event loop, as seen from the threads around it. One object for each loop.
+
+    Attributes:
+        thread_id: `threading.get_ident()` of the loop's thread.
+    """
+
+    def __init__(self) -> None:
+        self.thread_id = threading.get_ident()
+        self._posted: deque[Callable[[], object]] = deque()  # any thread appends, the loop pops
+        self._wake_pending = False  # any thread sets, the loop clears; see post
+
+    def post(self, callback: Callable[[], object]) -> None:
+        """Run `callback` soon on the loop's thread. Any thread; never waits, never raises."""
+        # The order matters: append, then look; the loop clears, then pops. If we see the flag
+        # set, the loop has yet to clear it and so will pop what we appended.
+        self._posted.append(callback)
+        if not self._wake_pending:
+            self._wake_pending = True
+            self._call_soon_threadsafe(self._run_posted)
+
+    def _run_posted(self) -> None:
+        self._wake_pending = False
+        posted = self._posted
+        for _ in range(len(posted)):  # what is posted meanwhile has asked for its own wake-up
+            posted.popleft()()
+
+    @abstractmethod
+    def _call_soon_threadsafe(self, callback: Callable[[], object]) -> None:
+        """Have the loop call `callback`; do nothing if the loop has ended."""
+
+    @abstractmethod
+    async def checkpoint(self) -> None:
+        """Let the loop's other tasks run once."""
+
+    @abstractmethod
+    def waiter(self) -> LoopWaiter:
+        """A new place for a task of this loop to wait at."""
+
+    @abstractmethod
+    def spawn(self, function: Callable[[], Coroutine[Any, Any, None]]) -> Running:
+        """Start a background task; loop thread only. The caller cancels it and waits for it."""
+
+
+class AsyncioPortal(Portal):
+    """A portal to an asyncio loop, uvloop's included."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self.loop = loop
+
+    def _call_soon_threadsafe(self, callback: Callable[[], object]) -> None:
+        try:
+            self.loop.call_soon_threadsafe(callback)
+        except RuntimeError:
+            pass  # the loop is closed
+
+    async def checkpoint(self) -> None:
+        await asyncio.sleep(0)
+
+    def waiter(self) -> LoopWaiter:
+        return AsyncioWaiter(self)
+
+    def spawn(self, function: Callable[[], Coroutine[Any, Any, None]]) -> Running:
+        return AsyncioTask(self.loop.create_task(function()))
+
+
+class AsyncioTask:
+    """A `Running` on asyncio."""
+
+    __slots__ = ("_task",)
+
+    def __init__(self, task: "asyncio.Task[None]") -> None:
+        self._task = task
+
+    def cancel(self) -> None:
+        self._task.cancel()
+
+    async def wait(self) -> None:
+        # asyncio.wait and not the task itself: a cancelled task would raise its CancelledError
+        # here, where it cannot be told from the cancellation of the caller.
+        await asyncio.wait((self._task,))
+        if not self._task.cancelled():
+            self._task.exception()  # fetched, or asyncio would log it as never retrieved
+
+
+class AsyncioWaiter:
+    """A `LoopWaiter` on asyncio."""
+
+    __slots__ = ("_future", "_portal", "_rung")
+
+    def __init__(self, portal: AsyncioPortal) -> None:
+        self._portal = portal
+        self._future: asyncio.Future[None] | None = None  # loop thread only
+        self._rung = False  # loop thread only
+
+    def wake(self) -> None:
+        self._portal.post(self.ring)
+
+    def ring(self) -> None:
+        future = self._future
+        if future is None:
+            self._rung = True
+        elif not future.done():
+            future.set_result(None)
+
+    async def wait(self) -> None:
+        if self._rung:
+            self._rung = False
+            return
+        self._future = self._portal.loop.create_future()
+        try:
+            await self._future
+        finally:
+            self._future = None
+
+
+class _Here(threading.local):
+    portal: AsyncioPortal | None = None
+
+
+_here = _Here()
+
+
+def current_portal() -> Portal:
+    """The portal of the loop that is running on this thread.
+
+    Raises:
+        RuntimeError: no event loop runs here.
+    """
+    # Trio first: in its guest mode an asyncio loop runs on the same thread below it.
+    if "trio" in sys.modules:
+        from .trio_portal import running_trio_portal
+
+        trio_portal = running_trio_portal()
+        if trio_portal is not None:
+            return trio_portal
+    loop = asyncio.get_running_loop()
+    portal = _here.portal
+    if portal is None or portal.loop is not loop:
+        portal = _here.portal = AsyncioPortal(loop)
+    return portal

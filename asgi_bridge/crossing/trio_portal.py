@@ -1,0 +1,96 @@
+"""The portal to a trio run; imported only where trio is."""
+
+from collections.abc import Callable, Coroutine
+from contextvars import copy_context
+from typing import Any
+
+import trio
+
+from .portal import Portal, Running
+from .waiters import LoopWaiter
+
+_portal: trio.lowlevel.RunVar["TrioPortal"] = trio.lowlevel.RunVar("asgi_bridge.portal")
+
+
+def running_trio_portal() -> "TrioPortal | None":
+    """The portal of the trio run on this thread, None where trio is not running here."""
+    if not trio.lowlevel.in_trio_run():
+        return None
+    try:
+        return _portal.get()
+    except LookupError:
+        portal = TrioPortal(trio.lowlevel.current_trio_token())
+        _portal.set(portal)
+        return portal
+
+
+class TrioPortal(Portal):
+    """A portal to a trio run."""
+
+    def __init__(self, token: trio.lowlevel.TrioToken) -> None:
+        super().__init__()
+        self._token = token
+
+    def _call_soon_threadsafe(self, callback: Callable[[], object]) -> None:
+        try:
+            self._token.run_sync_soon(callback)
+        except trio.RunFinishedError:
+            pass
+
+    async def checkpoint(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    def waiter(self) -> LoopWaiter:
+        return TrioWaiter(self)
+
+    def spawn(self, function: Callable[[], Coroutine[Any, Any, None]]) -> Running:
+        # A system task and not a nursery around the application: a nursery would wrap what the
+        # application raises in an ExceptionGroup. The exchange cancels it and waits for it, so it
+        # never outlives the request that it works for.
+        task = TrioTask()
+        trio.lowlevel.spawn_system_task(task.run, function, context=copy_context())
+        return task
+
+
+class TrioTask:
+    """A `Running` on trio."""
+
+    __slots__ = ("_done", "_scope")
+
+    def __init__(self) -> None:
+        self._scope = trio.CancelScope()
+        self._done = trio.Event()
+
+    async def run(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """The body of the system task; an exception out of it would end the whole run."""
+        try:
+            with self._scope:
+                await function()
+        finally:
+            self._done.set()
+
+    def cancel(self) -> None:
+        self._scope.cancel()
+
+    async def wait(self) -> None:
+        await self._done.wait()
+
+
+class TrioWaiter:
+    """A `LoopWaiter` on trio."""
+
+    __slots__ = ("_event", "_portal")
+
+    def __init__(self, portal: TrioPortal) -> None:
+        self._portal = portal
+        self._event = trio.Event()  # loop thread only
+
+    def wake(self) -> None:
+        self._portal.post(self.ring)
+
+    def ring(self) -> None:
+        self._event.set()
+
+    async def wait(self) -> None:
+        await self._event.wait()
+        self._event = trio.Event()

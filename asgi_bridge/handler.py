@@ -1,0 +1,167 @@
+"""handler: an ASGI application made of one blocking function."""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias, overload
+
+from .crossing.pool import WorkerPool
+from .crossing.portal import current_portal
+from .exchange import HandlerExchange
+from .intake import SCOPE_KEY, Intake
+from .limits import Limits
+from .request import Request
+from .types import Receive, Scope, Send
+from .writer import Response
+
+Handler: TypeAlias = Callable[[Request, Response], Any]
+
+_FILE_CHUNK = 64 * 1024
+
+
+class HandlerApp:
+    """The application that `handler` makes; see there.
+
+    Attributes:
+        pool: the pool that the function runs on.
+    """
+
+    def __init__(self, function: Handler, *, limits: Limits, pool: WorkerPool) -> None:
+        functools.update_wrapper(self, function)
+        self._function = function
+        self._limits = limits
+        self.pool = pool
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one scope: an HTTP request, or the lifespan, with which the pool is closed."""
+        match scope["type"]:
+            case "http":
+                await self._serve(scope, receive, send)
+            case "lifespan":
+                await self._live(receive, send)
+            case "websocket":
+                await receive()
+                await send({"type": "websocket.close", "code": 1000})  # before accept: a 403
+            case other:
+                raise RuntimeError(f"a handler serves http, not {other!r}")
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        intake = scope.get(SCOPE_KEY)
+        if not isinstance(intake, Intake) or not intake.reuses(receive):
+            intake = Intake(scope, receive, self._limits, current_portal())
+        scope = {**scope, SCOPE_KEY: intake}
+        exchange = HandlerExchange(
+            self._work, scope, intake, send, pool=self.pool, limits=self._limits
+        )
+        await exchange.run()
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()  # lifespan.startup
+        self.pool.open()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()  # lifespan.shutdown
+        await self.pool.aclose()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    def _work(self, request: Request, response: Response) -> None:
+        """Run the function and write what it returns; on a worker thread."""
+        result = self._function(request, response)
+        match result:
+            case None:
+                pass
+            case bytes() | bytearray() | memoryview():
+                response.write(result)
+            case str():
+                response.headers.setdefault("content-type", "text/plain; charset=utf-8")
+                response.write(result.encode())
+            case _ if callable(getattr(result, "read", None)):
+                _write_all(iter(functools.partial(result.read, _FILE_CHUNK), b""), result, response)
+            case Iterable():
+                _write_all(result, result, response)
+            case _:
+                if inspect.iscoroutine(result):
+                    result.close()
+                raise TypeError(
+                    "a handler returns bytes, str, an iterable of bytes-like objects, a binary "
+                    f"file, or None, not {type(result).__name__}"
+                )
+        response.finish()
+
+    def __repr__(self) -> str:
+        return f"<handler {getattr(self._function, '__qualname__', self._function)!r}>"
+
+
+def _write_all(chunks: Iterable[Any], owner: Any, response: Response) -> None:
+    """Write every chunk, then close their owner, here in its own thread, whatever happens."""
+    try:
+        for chunk in chunks:
+            if isinstance(chunk, str):
+                raise TypeError("a handler yields bytes-like objects, not str; encode it")
+            response.write(chunk)
+            if response.started and response.head.bodiless:
+                return  # nobody will see the rest of it
+    finally:
+        close = getattr(owner, "close", None)
+        if close is not None:
+            close()
+
+
+@overload
+def handler(
+    function: Handler, /, *, limits: Limits = ..., pool: WorkerPool | None = ...
+) -> HandlerApp: ...
+@overload
+def handler(
+    function: None = None, /, *, limits: Limits = ..., pool: WorkerPool | None = ...
+) -> Callable[[Handler], HandlerApp]: ...
+def handler(
+    function: Handler | None = None,
+    /,
+    *,
+    limits: Limits | None = None,
+    pool: WorkerPool | None = None,
+) -> HandlerApp | Callable[[Handler], HandlerApp]:
+    """Make an ASGI application of one blocking function.
+
+    The function is called as `function(request, response)` on a worker thread, and answers in one
+    of these ways:
+
+    - it returns `bytes`, `bytearray`, `memoryview` or `str`: the whole body. A `str` is sent as
+      UTF-8, as `text/plain` unless the function has set a content-type;
+    - it returns a generator, or any iterable, of bytes-like objects; or a binary file;
+    - it writes to `response`, a binary file, and returns None.
+
+    An exception before the first byte becomes a status: that of `HTTPError`, or of any exception
+    with an integer `status_code`; else 500, and the exception goes on to the server's log. After
+    the first byte the connection is cut, and never ended as if the body were whole.
+
+    Args:
+        function: the function; left out where `handler` is used as `@handler(...)`.
+        limits: bounds on memory and time, see `Limits`.
+        pool: where the function runs; a pool of its own by default. It is opened and closed with
+            the lifespan, where the server runs one for this application.
+
+    Returns:
+        The application; also a decorator.
+
+    Raises:
+        TypeError: the function is `async def`, or is not callable.
+    """
+    limits = Limits() if limits is None else limits
+    if function is None:
+        return functools.partial(handler, limits=limits, pool=pool)
+    _refuse_async(function)
+    return HandlerApp(function, limits=limits, pool=WorkerPool() if pool is None else pool)
+
+
+def _refuse_async(function: Handler) -> None:
+    name = getattr(function, "__qualname__", repr(function))
+    if not callable(function):
+        raise TypeError(f"a handler is a function, not {name}")
+    called = [function, getattr(function, "__call__", None)]  # noqa: B004  # its code, not a test
+    if any(inspect.iscoroutinefunction(f) or inspect.isasyncgenfunction(f) for f in called):
+        raise TypeError(
+            f"{name} is async: a handler is a blocking function, which runs on a worker thread. "
+            "Write it with `def`, or serve async code as an ASGI application of its own, wrapped "
+            "in BridgeMiddleware"
+        )

@@ -1,0 +1,379 @@
+# The one owner of a server's receive().
+#
+# Rule 1: nobody else awaits it, and there is never more than one call pending. Two at once lose or
+#         split messages on every server.
+# Rule 2: a pending receive() is not cancelled before the response is complete; some servers would
+#         throw away what they have just read. So it is awaited by a task of its own, the pump,
+#         which is started when somebody first wants something from it, and not before.
+# Rule 3: until the body is claimed the application reads through us as if we were not there. Once
+#         it is claimed, what is here and what is in flight goes to the reader, and the
+#         application's own receive() knows one message only: http.disconnect.
+# Rule 4: the pump reads ahead, within bounds in bytes, and stops when they are reached.
+# Rule 5: a disconnect, and an exception out of the server's receive(), are latched: everyone who
+#         asks is told, however often.
+"""Intake: owns receive(), feeds the application or the body's reader, and latches the disconnect."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
+from types import TracebackType
+from typing import Final
+
+import anyio
+import anyio.lowlevel
+
+from .crossing.channel import ByteChannel
+from .crossing.ends import ThreadReceiver, loop_to_thread
+from .crossing.portal import Portal, Running
+from .crossing.waiters import LoopWaiter
+from .errors import BodyAlreadyClaimed, ClientDisconnected, ExchangeOver
+from .limits import Limits
+from .protocol.request import BodyPhase, Framing, RequestBody, framing_of
+from .types import Message, Receive, Scope
+
+# Where a scope carries its intake, so that open_body finds it through any framework.
+SCOPE_KEY: Final = "asgi_bridge"
+
+
+class Owner(Enum):
+    """Whom the body's messages belong to."""
+
+    NOBODY = "nobody has asked yet"
+    APPLICATION = "the application has read from it itself"
+    READER = "it has a reader already"
+
+
+class Sink(Enum):
+    """Where the pump puts what comes; changed on the loop's thread only."""
+
+    APPLICATION = "the application's messages"
+    CHANNEL = "the reader's channel"
+    NOWHERE = "thrown away"
+
+
+# Claims come from any thread; held for a comparison and an assignment, so one lock serves all.
+_claiming = threading.Lock()
+
+
+class Intake:
+    """One request's side towards the server.
+
+    Args:
+        scope: the request's scope.
+        receive: the server's callable.
+        limits: what may be held.
+        portal: the loop that the request runs on.
+
+    Threads: the loop's, but for `claim` and `demand`.
+    """
+
+    __slots__ = (
+        "_body",
+        "_buffered",
+        "_channel",
+        "_failure",
+        "_failure_traceback",
+        "_framing",
+        "_limits",
+        "_messages",
+        "_on_change",
+        "_owner",
+        "_pump",
+        "_response_complete",
+        "_room",
+        "_scope",
+        "_server_receive",
+        "_sink",
+        "_waiting",
+        "_watching",
+        "portal",
+    )
+
+    def __init__(self, scope: Scope, receive: Receive, limits: Limits, portal: Portal) -> None:
+        self.portal = portal
+        self._scope = scope
+        self._server_receive = receive
+        self._limits = limits
+        self._owner = Owner.NOBODY  # guarded by _claiming
+        # All else belongs to the loop's thread.
+        self._sink = Sink.APPLICATION
+        self._framing: Framing | None = None  # made when first asked for
+        self._body: RequestBody | None = None  # likewise
+        self._pump: Running | None = None
+        self._messages: deque[Message] = deque()  # for the application
+        self._buffered = 0  # bytes in _messages
+        self._channel: ByteChannel[bytes] | None = None  # for the reader
+        self._room: LoopWaiter | None = None  # where the pump waits for room
+        self._waiting: list[LoopWaiter] = []  # tasks inside receive() or drain()
+        self._failure: Exception | None = None  # what the server's receive() raised
+        self._failure_traceback: TracebackType | None = None  # belongs to _failure
+        self._watching = False  # whether the pump goes on after the body, for the disconnect
+        self._response_complete = False
+        self._on_change: Callable[[], None] | None = None
+
+    # What is known.
+
+    @property
+    def body(self) -> RequestBody:
+        """What the request body has come to so far."""
+        if self._body is None:
+            self._body = RequestBody(self.framing.length, self._limits.max_body_bytes)
+        return self._body
+
+    @property
+    def framing(self) -> Framing:
+        """What the request's headers say about its body."""
+        if self._framing is None:
+            self._framing = framing_of(self._scope["headers"])
+        return self._framing
+
+    @property
+    def client_gone(self) -> bool:
+        """Whether the server has told of the disconnect."""
+        return self._body is not None and self._body.phase is BodyPhase.GONE
+
+    @property
+    def ready(self) -> bool:
+        """Whether the body has ended, one way or another, or has filled the prefetch."""
+        body = self.body
+        return (
+            body.phase is not BodyPhase.OPEN
+            or self._failure is not None
+            or body.received >= self._limits.prefetch_bytes
+        )
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the client is still sending a body that somebody has begun to take in."""
+        return self._pump is not None and self.body.coming
+
+    def gone_error(self) -> ClientDisconnected:
+        """What a send meets once the client is known to be gone."""
+        return ClientDisconnected(f"the client went away after {self.body.received} bytes of body")
+
+    def reuses(self, receive: Receive) -> bool:
+        """Whether `receive` is this intake's own, with nobody's wrapper in between."""
+        return receive == self.receive
+
+    # What is done with it, on the loop's thread.
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called, on the loop, after each message and failure."""
+        self._on_change = callback
+
+    def start(self) -> None:
+        """Begin to take the body in, if that has not begun."""
+        if self._pump is None and self._wants_more():
+            self._pump = self.portal.spawn(self._run_pump)
+
+    def watch(self) -> None:
+        """Go on after the body, so that the disconnect is noticed when it comes."""
+        self._watching = True
+        self.start()
+
+    async def receive(self) -> Message:
+        """The wrapped application's `receive`.
+
+        Raises:
+            Exception: what the server's own `receive` raised.
+
+        Cancellation: loses nothing; the next call gets the message.
+        """
+        if self._owner is not Owner.READER:
+            self.start()
+            if self._messages:
+                # A call under a scope that is cancelled already (that is how Starlette polls for
+                # a disconnect) must end here, and not take a chunk along.
+                await anyio.lowlevel.checkpoint()
+        while True:
+            if self._messages and self._own_for_application():
+                message = self._messages.popleft()
+                self._buffered -= len(message.get("body", b""))
+                if self._room is not None:
+                    self._room.ring()
+                return message
+            claimed = self._owner is Owner.READER
+            if self._failure is not None and not claimed:
+                raise self._failure.with_traceback(self._failure_traceback)
+            if self.client_gone:
+                return {"type": "http.disconnect"}
+            if self._response_complete and (claimed or not self.unfinished):
+                return {"type": "http.disconnect"}
+            self.watch()
+            await self._changed()
+
+    def response_complete(self) -> None:
+        """The response is complete: whoever still waits in `receive` gets its disconnect."""
+        self._response_complete = True
+        self._ring()
+
+    async def drain(self) -> None:
+        """Take in an upload that nobody will read, before the last message of its response.
+
+        Sending that message while messages queue up kills the connection on one server and
+        dead-locks the send on another; a client that is still writing may lose the response. It
+        goes on, within the bounds of `Limits`, until the body ends; after that the pump still
+        throws away what comes, so that the last send cannot be held up by it.
+        """
+        self._sink = Sink.NOWHERE
+        if self._channel is not None:
+            self._channel.break_with(ExchangeOver("the response is complete"))
+        if self._room is not None:
+            self._room.ring()
+        bound = self.body.received + self._limits.drain_bytes
+        with anyio.move_on_after(self._limits.drain_timeout):
+            while self.unfinished and self.body.received < bound:
+                await self._changed()
+
+    async def close(self, error: BaseException) -> None:
+        """The exchange is over: stop the pump, and wake a reader that is still there.
+
+        Args:
+            error: what a read raises from now on.
+        """
+        self._response_complete = True
+        if self._channel is not None:
+            self._channel.break_with(error)
+        if (pump := self._pump) is not None:
+            pump.cancel()
+            with anyio.CancelScope(shield=True):  # it ends as soon as the server lets go
+                await pump.wait()
+        self._ring()
+
+    # What is done with it, from any thread.
+
+    def claim(self, *, start: bool = True) -> ThreadReceiver[bytes]:
+        """Take the body for a reader: from now on its bytes come out of the returned end.
+
+        Args:
+            start: begin to take messages in at once; else with the reader's first wait, which is
+                what keeps a 100-continue from being sent for a body that nobody reads.
+
+        Raises:
+            BodyAlreadyClaimed: there is a reader, or the application has read from it itself.
+        """
+        with _claiming:
+            if self._owner is not Owner.NOBODY:
+                raise BodyAlreadyClaimed(f"the request body cannot be claimed: {self._owner.value}")
+            self._owner = Owner.READER
+        channel, room, receiver = loop_to_thread(
+            self.portal,
+            self._limits.request,
+            timeout=self._limits.read_timeout,
+            on_demand=None if start else self._start_soon,
+        )
+
+        def connect() -> None:
+            self._connect(channel, room, start=start)
+
+        if threading.get_ident() == self.portal.thread_id:
+            connect()
+        else:
+            self.portal.post(connect)
+        return receiver
+
+    def _start_soon(self) -> None:
+        self.portal.post(self.start)
+
+    # The loop's own business.
+
+    def _connect(self, channel: ByteChannel[bytes], room: LoopWaiter, *, start: bool) -> None:
+        """Re-route to the reader what is here and what will come."""
+        self._channel, self._sink = channel, Sink.CHANNEL
+        if self._room is not None:
+            self._room.ring()  # the pump waits at the old place; it must look for the new one
+        self._room = room
+        while self._messages:
+            if chunk := self._messages.popleft().get("body", b""):
+                channel.put_nowait(chunk, len(chunk))
+        self._buffered = 0
+        if self._response_complete:
+            channel.break_with(ExchangeOver("the exchange is over"))
+        elif self._failure is not None:
+            channel.end(self._failure)
+        elif self._body is not None and self._body.phase is not BodyPhase.OPEN:
+            channel.end(self._body.error)
+        if start:
+            self.start()
+
+    async def _run_pump(self) -> None:
+        try:
+            while self._wants_more():
+                message = await self._server_receive()
+                has_room = self._take(message)
+                self._ring()
+                while not has_room:
+                    await self._wait_for_room()
+                    has_room = self._has_room()
+        except Exception as error:
+            self._fail(error)
+        finally:
+            self._pump = None
+
+    def _wants_more(self) -> bool:
+        """Whether there is a reason to call the server's receive() once more."""
+        if self._failure is not None or self.client_gone:
+            return False
+        return self._watching or self.body.coming
+
+    def _take(self, message: Message) -> bool:
+        """Put a message where it belongs; whether there is room for more."""
+        body = self.body
+        was_open = body.phase is BodyPhase.OPEN
+        chunk = body.feed(message)
+        if self._sink is Sink.CHANNEL:
+            channel = self._channel
+            assert channel is not None, "the sink is the channel only once there is one"
+            room = not chunk or channel.put_nowait(chunk, len(chunk))
+            if was_open and body.phase is not BodyPhase.OPEN:
+                channel.end(body.error)
+            return room and body.phase is not BodyPhase.REFUSED
+        if self._sink is Sink.APPLICATION and message["type"] != "http.disconnect":
+            self._messages.append(message)
+            self._buffered += len(chunk)
+        return self._has_room()
+
+    def _has_room(self) -> bool:
+        if self._sink is Sink.NOWHERE:
+            return True
+        if self._sink is Sink.APPLICATION:
+            return self._buffered < self._limits.prefetch_bytes
+        assert self._channel is not None, "the sink is the channel only once there is one"
+        if self.body.phase is BodyPhase.REFUSED:
+            return False  # the rest is taken in by drain, if at all
+        return self._channel.ended or self._channel.has_room()
+
+    async def _wait_for_room(self) -> None:
+        if self._room is None:
+            self._room = self.portal.waiter()
+        await self._room.wait()  # rung by receive, drain, _connect, and the reader's release
+
+    def _fail(self, error: Exception) -> None:
+        self._failure = error
+        self._failure_traceback = error.__traceback__
+        if self._channel is not None:
+            self._channel.end(error)
+        self._ring()
+
+    def _own_for_application(self) -> bool:
+        with _claiming:
+            if self._owner is Owner.READER:
+                return False
+            self._owner = Owner.APPLICATION
+            return True
+
+    async def _changed(self) -> None:
+        waiter = self.portal.waiter()
+        self._waiting.append(waiter)
+        try:
+            await waiter.wait()  # rung by the pump, response_complete and close
+        finally:
+            self._waiting.remove(waiter)
+
+    def _ring(self) -> None:
+        for waiter in self._waiting:
+            waiter.ring()
+        if self._on_change is not None:
+            self._on_change()
+

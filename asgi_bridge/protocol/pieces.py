@@ -1,0 +1,38 @@
+"""How chunks become messages: small ones joined, large ones split."""
+
+from collections import deque
+from collections.abc import Iterator
+
+
+def pieces(chunks: deque[bytes], limit: int) -> Iterator[bytes]:
+    """Cut a run of chunks into message bodies of at most `limit` bytes, in order.
+
+    Neighbours are joined as long as they fit; a chunk that fits as it is is not copied. Empty
+    chunks vanish.
+
+    Args:
+        chunks: emptied as it is worked through, so that what has been sent is let go.
+        limit: most bytes of one message, at least 1.
+
+    Why there is a limit: servers hold a number of messages of any size for a client that is slow
+    (measured: one or four), so small messages are what bounds their memory.
+    """
+    joined: list[bytes] = []
+    size = 0
+    while chunks:
+        chunk = chunks.popleft()
+        if size + len(chunk) <= limit:
+            joined.append(chunk)
+            size += len(chunk)
+            continue
+        if joined:
+            yield joined[0] if len(joined) == 1 else b"".join(joined)
+        cut = 0
+        if len(chunk) > limit:
+            view = memoryview(chunk)
+            for cut in range(limit, len(chunk) + 1, limit):
+                yield bytes(view[cut - limit : cut])
+            chunk = bytes(view[cut:])
+        joined, size = [chunk], len(chunk)
+    if size:
+        yield joined[0] if len(joined) == 1 else b"".join(joined)

@@ -1,0 +1,152 @@
+# What this module decides: what the body of one HTTP request has come to.
+#
+# Rule 1: only a message with more_body false ends a body. A disconnect before it is an abort and
+#         never an end (ASGI HTTP sub-spec, Disconnect; reading it as an end turns a cut upload
+#         into a complete one).
+# Rule 2: a body that ends before its Content-Length is an error, even if the server says it is
+#         whole.
+# Rule 3: a disconnect is latched: some servers tell it once and then never again.
+# Rule 4: empty chunks with more_body true are legal and carry nothing.
+"""What a request body has come to: open, ended, broken or gone."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from ..errors import BodyIncomplete, BodyTooLarge, BridgeError, ClientDisconnected
+from ..types import Message
+
+
+class BodyPhase(StrEnum):
+    """How far one request body has got on its way from the client."""
+
+    OPEN = "open"  # more may come
+    ENDED = "ended"  # all of it is here
+    REFUSED = "refused"  # it is too long; the client may still be sending it
+    BROKEN = "broken"  # it ended wrongly; the client may still be listening
+    GONE = "gone"  # the client is gone
+
+
+class BodySignal(StrEnum):
+    """What a message means to the table."""
+
+    MORE = "request, more to come"
+    LAST = "last request"
+    SHORT = "last request, before the Content-Length"
+    LONG = "request, past the limit"
+    DISCONNECT = "disconnect"
+
+
+BODY_TRANSITIONS: Final[Mapping[tuple[BodyPhase, BodySignal], BodyPhase]] = {
+    (BodyPhase.OPEN, BodySignal.MORE): BodyPhase.OPEN,
+    (BodyPhase.OPEN, BodySignal.LAST): BodyPhase.ENDED,
+    (BodyPhase.OPEN, BodySignal.SHORT): BodyPhase.BROKEN,
+    (BodyPhase.OPEN, BodySignal.LONG): BodyPhase.REFUSED,
+    (BodyPhase.OPEN, BodySignal.DISCONNECT): BodyPhase.GONE,
+    (BodyPhase.REFUSED, BodySignal.MORE): BodyPhase.REFUSED,
+    (BodyPhase.REFUSED, BodySignal.LAST): BodyPhase.BROKEN,
+    (BodyPhase.REFUSED, BodySignal.DISCONNECT): BodyPhase.GONE,
+    (BodyPhase.ENDED, BodySignal.DISCONNECT): BodyPhase.GONE,
+    (BodyPhase.BROKEN, BodySignal.DISCONNECT): BodyPhase.GONE,
+}
+
+
+class RequestBody:
+    """Follows one request body, message by message.
+
+    Args:
+        expected: the declared Content-Length in bytes, None where there is none.
+        limit: the most bytes accepted, None for any number.
+
+    Attributes:
+        received: bytes that have come so far, those past the limit too.
+        error: what a reader must meet instead of an end, None while there is nothing wrong.
+    """
+
+    __slots__ = ("_phase", "error", "expected", "limit", "received")
+
+    def __init__(self, expected: int | None, limit: int | None) -> None:
+        self.expected = expected
+        self.limit = limit
+        self.received = 0
+        self.error: BridgeError | None = None
+        self._phase = BodyPhase.OPEN
+
+    @property
+    def phase(self) -> BodyPhase:
+        """How far the body has got."""
+        return self._phase
+
+    @property
+    def coming(self) -> bool:
+        """Whether the client has not said yet that it has sent all of it."""
+        return self._phase is BodyPhase.OPEN or self._phase is BodyPhase.REFUSED
+
+    def feed(self, message: Message) -> bytes:
+        """Take the server's next message; return the part of the body that it brought.
+
+        What is past the limit or after the end brings nothing, and neither does a type that has
+        no rule here. What the body has come to stands in `phase` and `error` then.
+        """
+        kind = message["type"]
+        if kind == "http.disconnect":
+            self._move(BodySignal.DISCONNECT)
+            return b""
+        if kind != "http.request" or not self.coming:
+            return b""
+        chunk: bytes = message.get("body", b"")
+        self.received = total = self.received + len(chunk)
+        if self.limit is not None and total > self.limit:
+            self._move(BodySignal.LONG)
+            chunk = b""
+        if not message.get("more_body"):
+            short = self.expected is not None and total < self.expected
+            self._move(BodySignal.SHORT if short else BodySignal.LAST)
+        return chunk
+
+    def _move(self, signal: BodySignal) -> None:
+        before = self._phase
+        self._phase = BODY_TRANSITIONS.get((before, signal), before)
+        if before is not BodyPhase.OPEN:
+            return  # the reader's outcome stands; only the client's presence changed
+        match signal:
+            case BodySignal.DISCONNECT:
+                self.error = ClientDisconnected(
+                    f"the client went away after {self.received} bytes of the body"
+                )
+            case BodySignal.SHORT:
+                assert self.expected is not None, "SHORT is only signalled against a length"
+                self.error = BodyIncomplete(self.received, self.expected)
+            case BodySignal.LONG:
+                assert self.limit is not None, "LONG is only signalled against a limit"
+                self.error = BodyTooLarge(self.limit)
+            case _:
+                pass
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """What a request's headers say about its body.
+
+    Attributes:
+        length: the declared length in bytes, None where it is absent or not a number. A server
+            has refused what is malformed before it calls an application; what some let pass is
+            no promise to hold a client to.
+        expects_continue: the client waits for a 100 before it sends (RFC 9110, 10.1.1).
+    """
+
+    length: int | None
+    expects_continue: bool
+
+
+def framing_of(headers: Iterable[tuple[bytes, bytes]]) -> Framing:
+    """Read a scope's headers, whose names are in lower case (ASGI HTTP sub-spec, scope)."""
+    length: int | None = None
+    expects_continue = False
+    for name, value in headers:
+        if name == b"content-length":
+            length = int(value) if value.isdigit() else None
+        elif name == b"expect":
+            expects_continue = value.lower() == b"100-continue"
+    return Framing(length, expects_continue)

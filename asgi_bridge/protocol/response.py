@@ -1,0 +1,162 @@
+# What this module decides: which messages of one HTTP response the server may see, and when.
+#
+# Rule 1: nothing here waits, and nothing here knows the connection.
+# Rule 2: a start is released together with the first message that carries content, and only
+#         then. ASGI (HTTP sub-spec, Response Start) lets a server wait for the body but does not
+#         make it; PEP 3333 made it a must for WSGI, for the reason that counts here too: until
+#         then a failure can still become an honest status.
+# Rule 3: the head of an event stream is its content, so its start is not held.
+# Rule 4: a message without a rule is passed on at once, in order, unchanged.
+# Rule 5: an end is never made up for an application that failed.
+"""The response gate: one table, and the start that it holds back."""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Final
+
+from ..errors import ResponseIncomplete, ResponseOrderError
+from ..types import Message
+
+
+class Phase(StrEnum):
+    """How far one HTTP response has got on its way to the server."""
+
+    INITIAL = "initial"  # no http.response.start yet
+    HELD = "held"  # the start is kept here; the server has seen nothing
+    STREAMING = "streaming"  # the start is released, more body may come
+    TRAILERS = "trailers"  # the body is over, the promised trailers are not
+    COMPLETE = "complete"  # the last message has been passed on
+
+
+class Signal(StrEnum):
+    """What a message means to the table."""
+
+    START = "start"
+    EVENT_STREAM = "start of text/event-stream"
+    MORE_BODY = "body, more to come"
+    LAST_BODY = "last body"
+    BODY_BEFORE_TRAILERS = "last body before trailers"
+    MORE_TRAILERS = "trailers, more to come"
+    LAST_TRAILERS = "last trailers"
+
+
+TRANSITIONS: Final[Mapping[tuple[Phase, Signal], Phase]] = {
+    (Phase.INITIAL, Signal.START): Phase.HELD,
+    (Phase.INITIAL, Signal.EVENT_STREAM): Phase.STREAMING,
+    (Phase.HELD, Signal.MORE_BODY): Phase.STREAMING,
+    (Phase.HELD, Signal.LAST_BODY): Phase.COMPLETE,
+    (Phase.HELD, Signal.BODY_BEFORE_TRAILERS): Phase.TRAILERS,
+    (Phase.HELD, Signal.MORE_TRAILERS): Phase.TRAILERS,
+    (Phase.HELD, Signal.LAST_TRAILERS): Phase.COMPLETE,
+    (Phase.STREAMING, Signal.MORE_BODY): Phase.STREAMING,
+    (Phase.STREAMING, Signal.LAST_BODY): Phase.COMPLETE,
+    (Phase.STREAMING, Signal.BODY_BEFORE_TRAILERS): Phase.TRAILERS,
+    (Phase.TRAILERS, Signal.MORE_TRAILERS): Phase.TRAILERS,
+    (Phase.TRAILERS, Signal.LAST_TRAILERS): Phase.COMPLETE,
+}
+
+# pathsend has no more_body key: the file is all of the body (ASGI extension, Path Send).
+_CONTENT: Final = frozenset(
+    {"http.response.body", "http.response.zerocopysend", "http.response.pathsend"}
+)
+
+
+class ResponseGate:
+    """Holds one response's start until there is content to go with it.
+
+    Threads: none of its own and no locks; whoever owns the exchange calls it.
+    """
+
+    __slots__ = ("_phase", "_start", "_trailers_promised")
+
+    def __init__(self) -> None:
+        self._phase = Phase.INITIAL
+        self._start: Message | None = None  # set exactly while the phase is HELD
+        self._trailers_promised = False
+
+    @property
+    def phase(self) -> Phase:
+        """How far the response has got."""
+        return self._phase
+
+    @property
+    def released(self) -> bool:
+        """Whether the server has seen the start, so that no other status can be sent."""
+        return self._phase is not Phase.INITIAL and self._phase is not Phase.HELD
+
+    def feed(self, message: Message) -> tuple[Message, ...]:
+        """Take the application's next message; return what the server may see now.
+
+        The state has moved before anything is returned, so an adapter that is cancelled or
+        called again while it forwards these can never release a start twice.
+
+        Args:
+            message: any ASGI message; types without a rule come back at once.
+
+        Returns:
+            The messages to forward, in order, possibly none.
+
+        Raises:
+            ResponseOrderError: the message is not allowed now; nothing has changed.
+        """
+        signal = self._signal_of(message)
+        if signal is None:
+            return (message,)
+        try:
+            self._phase = TRANSITIONS[self._phase, signal]
+        except KeyError:
+            raise ResponseOrderError(self._phase, message["type"]) from None
+        if signal is Signal.START:
+            self._start = message
+            self._trailers_promised = bool(message.get("trailers"))
+            return ()
+        if signal is Signal.EVENT_STREAM:
+            self._trailers_promised = bool(message.get("trailers"))
+        if self._start is None:
+            return (message,)
+        start, self._start = self._start, None
+        return (start, message)
+
+    def finish(self) -> tuple[Message, ...]:
+        """The application returned: release a start that never got its body.
+
+        Returns:
+            The messages that complete the response, none where it is complete or never began.
+
+        Raises:
+            ResponseIncomplete: the response had begun and is not complete. What the server has
+                is an abort, and must not be made to look like an end.
+        """
+        match self._phase:
+            case Phase.HELD:
+                self._trailers_promised = False
+                return self.feed({"type": "http.response.body", "body": b"", "more_body": False})
+            case Phase.STREAMING | Phase.TRAILERS:
+                raise ResponseIncomplete(
+                    f"the application returned while its response was {self._phase}"
+                )
+            case _:
+                return ()
+
+    def _signal_of(self, message: Message) -> Signal | None:
+        kind = message["type"]
+        if kind in _CONTENT:
+            if message.get("more_body"):
+                return Signal.MORE_BODY
+            if self._trailers_promised:
+                return Signal.BODY_BEFORE_TRAILERS
+            return Signal.LAST_BODY
+        if kind == "http.response.start":
+            return Signal.EVENT_STREAM if is_event_stream(message) else Signal.START
+        if kind == "http.response.trailers":
+            return Signal.MORE_TRAILERS if message.get("more_trailers") else Signal.LAST_TRAILERS
+        return None
+
+
+def is_event_stream(start: Message) -> bool:
+    """Whether a start announces server-sent events, whose client waits for the bare head."""
+    headers: Iterable[tuple[bytes, bytes]] = start.get("headers", ())
+    return any(
+        name.lower() == b"content-type" and value.lower().startswith(b"text/event-stream")
+        for name, value in headers
+    )

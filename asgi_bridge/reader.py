@@ -1,0 +1,240 @@
+# How the reader is made.
+#
+# Rule 1: the present block is an io.BytesIO, so that slicing, line search and iteration run in C,
+#         and its own position is the reader's: every method sees the same bytes next,
+#         however calls are mixed. A block that is read whole comes back without a copy.
+# Rule 2: the end is sticky and a disconnect is not an end: it raises, then and ever after.
+# Rule 3: a read that a failure leaves short raises. Fewer bytes than asked for mean the end.
+"""BodyReader: a request body as a blocking binary file."""
+
+import io
+import threading
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from .crossing.channel import EndOfStream
+from .crossing.ends import ThreadReceiver
+from .errors import WrongThread
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+_NEWLINE = 10
+
+
+class BodyReader(io.BufferedIOBase):
+    """A binary file object over one request body, read as it arrives.
+
+    It answers every call as an `io.BufferedReader` over the same bytes would, on any chunking.
+
+    Every method that reads may raise, beside what is said there:
+
+    Raises:
+        ClientDisconnected: the client left before the body ended.
+        BodyIncomplete: the body was shorter than its Content-Length.
+        BodyTooLarge: the body passed `Limits.max_body_bytes`.
+        ReadTimeout: nothing came for `Limits.read_timeout` seconds.
+        ExchangeOver: the exchange was cancelled, or is over.
+        WrongThread: called on the event loop's own thread, which it would block for ever.
+        ValueError: the reader is closed.
+        Exception: what the server's `receive()` itself raised.
+
+    Threads: any worker thread, one at a time.
+    """
+
+    def __init__(self, source: ThreadReceiver[bytes], loop_thread_id: int) -> None:
+        self._source = source
+        self._loop_thread_id = loop_thread_id
+        self._block = io.BytesIO()
+        self._block_size = 0
+        self._base = 0  # the body's offset of the block's first byte
+        self._waiting: deque[bytes] = deque()  # taken from the channel, not yet a block
+
+    # Reading.
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read `size` bytes, waiting for all of them; fewer only at the end of the body.
+
+        Args:
+            size: how many bytes; None or negative for the rest of the body.
+        """
+        self._check()
+        if size is None or size < 0:
+            return b"".join((self._block.read(), *self._rest()))
+        data = self._block.read(size)
+        if len(data) == size:
+            return data
+        return self._gather(data, size)
+
+    def read1(self, size: int = -1, /) -> bytes:
+        """Read up to `size` bytes, waiting only if there are none.
+
+        Args:
+            size: most bytes wanted; negative for as many as one chunk brings.
+        """
+        self._check()
+        if size == 0:
+            return b""
+        data = self._block.read(size)
+        while not data and self._next_block():
+            data = self._block.read(size)
+        return data
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        """Fill `buffer`, waiting until it is full or the body ends; return the bytes read."""
+        return self._into(buffer, at_once=False)
+
+    def readinto1(self, buffer: "WriteableBuffer", /) -> int:
+        """Read into `buffer`, waiting only if there is nothing; return the bytes read."""
+        return self._into(buffer, at_once=True)
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """Read one line with its newline, or at most `size` bytes of it.
+
+        Args:
+            size: most bytes wanted; None or negative for no bound.
+        """
+        self._check()
+        bound = -1 if size is None else size
+        line = self._block.readline(bound)
+        if (line and line[-1] == _NEWLINE) or len(line) == bound:
+            return line
+        parts = [line]
+        while self._next_block():
+            if bound >= 0:
+                bound -= len(parts[-1])
+            parts.append(self._block.readline(bound))
+            if parts[-1][-1:] == b"\n" or len(parts[-1]) == bound:
+                break
+        return b"".join(parts)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Iterate over the rest of the body, line by line. Other reads may come in between."""
+        while True:
+            self._check()
+            block = self._block
+            for line in block:
+                if line[-1] == _NEWLINE:
+                    yield line
+                else:  # the line goes on in the next block
+                    yield line + self.readline()
+            # an other call may have moved on to a new block while we were suspended
+            if block is self._block and not self._next_block():
+                return
+
+    def peek(self, size: int = 0, /) -> bytes:
+        """The bytes that come next, without taking them; `b""` only at the end of the body.
+
+        Args:
+            size: a wish, as with `io.BufferedReader`: there may be more bytes or fewer.
+        """
+        self._check()
+        while (position := self._block.tell()) == self._block_size:
+            if not self._next_block():
+                return b""
+        with self._block.getbuffer() as view:
+            return bytes(view[position : position + max(size, io.DEFAULT_BUFFER_SIZE)])
+
+    def chunks(self) -> Iterator[bytes]:
+        """Iterate over the rest of the body in the server's own chunks, not copied.
+
+        The sizes are the server's business: 2 bytes to 20 MB have been seen. None is empty.
+        """
+        while True:
+            self._check()
+            if rest := self._block.read():  # what other calls have left of their block
+                yield rest
+            elif not self._next_block():
+                return
+
+    # What else a file can say.
+
+    def tell(self) -> int:
+        """How many bytes of the body have been read."""
+        self._check_open()
+        return self._base + self._block.tell()
+
+    def readable(self) -> bool:
+        """True, for as long as the reader is open."""
+        self._check_open()
+        return True
+
+    def close(self) -> None:
+        """Drop what is unread. The rest of the body is taken from the client and thrown away."""
+        if not self.closed:
+            self._block = io.BytesIO()
+            self._waiting.clear()
+        super().close()
+
+    def __repr__(self) -> str:
+        if self.closed:
+            return "<BodyReader closed>"
+        return f"<BodyReader at byte {self.tell()}>"
+
+    # How the bytes come.
+
+    def _check(self) -> None:
+        if threading.get_ident() == self._loop_thread_id:
+            raise WrongThread(
+                "reading the body blocks; call it from a worker thread, not on the event loop"
+            )
+        self._check_open()
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ValueError("I/O operation on closed file.")
+
+    def _next_block(self) -> bool:
+        """Make the next of the server's chunks the present block; False at the end.
+
+        The present block must have been read to its end.
+        """
+        chunk = self._take_chunk()
+        self._start_block(chunk)
+        return bool(chunk)
+
+    def _start_block(self, chunk: bytes) -> None:
+        self._base += self._block_size
+        self._block = io.BytesIO(chunk)
+        self._block_size = len(chunk)
+
+    def _take_chunk(self) -> bytes:
+        """The next of the server's chunks, `b""` at the end of the body."""
+        if not self._waiting:
+            try:
+                self._waiting = self._source.take()
+            except EndOfStream:
+                return b""
+        chunk = self._waiting.popleft()
+        self._source.release(len(chunk))
+        return chunk
+
+    def _rest(self) -> Iterator[bytes]:
+        while self._next_block():
+            yield self._block.read()
+
+    def _gather(self, data: bytes, size: int) -> bytes:
+        parts = [data] if data else []
+        missing = size - len(data)
+        while chunk := self._take_chunk():
+            if len(chunk) > missing:
+                self._start_block(chunk)
+                parts.append(self._block.read(missing))
+                break
+            parts.append(chunk)  # all of it is wanted: no block needs to be made of it
+            self._base += len(chunk)
+            missing -= len(chunk)
+            if not missing:
+                break
+        return parts[0] if len(parts) == 1 else b"".join(parts)  # a chunk that fits is not copied
+
+    def _into(self, buffer: "WriteableBuffer", *, at_once: bool) -> int:
+        self._check()
+        with memoryview(buffer) as given, given.cast("B") as view:
+            count = self._block.readinto(view)
+            while count < len(view) and not (at_once and count):
+                if not self._next_block():
+                    break
+                count += self._block.readinto(view[count:])
+            return count

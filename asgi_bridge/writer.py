@@ -1,0 +1,174 @@
+# What a handler's bytes become.
+#
+# Rule 1: the first byte handed over fixes the head. Whether it has left yet depends on timing, so
+#         nothing may depend on that: status and headers are fixed, and a failure cuts the
+#         connection, from the first byte on.
+# Rule 2: an empty chunk is not a first byte (PEP 3333: the first *non-empty* one). A decompressor
+#         yields many before it finds out that its input is broken. `flush` sends the bare head.
+# Rule 3: what is handed over is kept as it was: a buffer that its owner may change is copied.
+# Rule 4: a declared content-length is a promise. A byte too many is refused before it is sent, and
+#         a byte too few is a failure, never an end.
+"""Response: the binary file that a handler writes to, or that is written for it."""
+
+import io
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .crossing.ends import ThreadSender
+from .errors import LengthMismatch, ResponseStarted, WrongThread
+from .headers import ResponseHeaders
+from .protocol.request import framing_of
+from .types import RawHeaders
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A response's status and headers, fixed.
+
+    Attributes:
+        status: the status code.
+        headers: the list that goes into `http.response.start`.
+        declared: the handler's own content-length in bytes, None where it set none.
+        bodiless: whether HTTP allows this response no body (RFC 9110, 6.4.1).
+    """
+
+    status: int
+    headers: RawHeaders
+    declared: int | None
+    bodiless: bool
+
+
+class Response(io.BufferedIOBase):
+    """A binary file object over the response body, sent as it is written.
+
+    Attributes:
+        headers: the response headers, see `ResponseHeaders`.
+
+    `write` and `flush` may raise, beside what is said there:
+
+    Raises:
+        ClientDisconnected: the client left.
+        WriteTimeout: the client took nothing for `Limits.write_timeout` seconds.
+        ExchangeOver: the exchange was cancelled, or is over.
+        WrongThread: called on the event loop's own thread, which it would block for ever.
+        ValueError: the response is closed.
+
+    Threads: the handler's worker thread, or another, one at a time.
+    """
+
+    def __init__(self, sender: ThreadSender[bytes], *, method: str, loop_thread_id: int) -> None:
+        self.headers = ResponseHeaders()
+        self._status = 200
+        self._head: Head | None = None  # set by the first byte
+        self._sender = sender
+        self._method = method
+        self._loop_thread_id = loop_thread_id
+        self._written = 0
+
+    @property
+    def status(self) -> int:
+        """The status code, 200 to begin with; to be set until the first byte is handed over.
+
+        Raises:
+            ResponseStarted: the first byte has been handed over.
+            ValueError: not a final status, 200 to 599.
+        """
+        return self._status
+
+    @status.setter
+    def status(self, status: int) -> None:
+        if self._head is not None:
+            raise ResponseStarted("the status can be set until the first byte is handed over")
+        if not 200 <= status <= 599:
+            raise ValueError(f"a response's status is 200 to 599, not {status}")
+        self._status = int(status)
+
+    @property
+    def started(self) -> bool:
+        """Whether the first byte has been handed over."""
+        return self._head is not None
+
+    def write(self, chunk: "ReadableBuffer", /) -> int:
+        """Send a chunk, waiting while the client is behind; return its size in bytes.
+
+        Args:
+            chunk: any bytes-like object; copied unless it is `bytes`.
+
+        Raises:
+            LengthMismatch: it passes the declared content-length; none of it is sent.
+            TypeError: not a bytes-like object.
+        """
+        self._check()
+        data = chunk if type(chunk) is bytes else memoryview(chunk).tobytes()
+        size = len(data)
+        if not size:
+            return 0
+        head = self._head or self.fix_head()
+        total = self._written + size
+        if not head.bodiless:
+            if head.declared is not None and total > head.declared:
+                raise LengthMismatch(total, head.declared)
+            self._sender.put(data, size)
+        self._written = total
+        return size
+
+    def flush(self) -> None:
+        """Send the head now if nothing has been written yet.
+
+        What was written needs no flush: it leaves as soon as the client takes it.
+        """
+        self._check()
+        if self._head is None:
+            self.fix_head()
+            self._sender.put(b"", 0)
+
+    @property
+    def head(self) -> Head:
+        """Status and headers, once they are fixed. For the exchange, not for handlers."""
+        assert self._head is not None, "write, flush and finish fix the head before any output"
+        return self._head
+
+    def fix_head(self) -> Head:
+        """Fix status and headers as they are now. For the exchange, not for handlers."""
+        headers = self.headers.freeze()
+        bodiless = self._method == "HEAD" or self._status in (204, 304)
+        self._head = Head(self._status, headers, framing_of(headers).length, bodiless)
+        return self._head
+
+    def finish(self) -> Head:
+        """The handler is done: fix the head, and hold the body to its declared length.
+
+        Raises:
+            LengthMismatch: the body is shorter than declared.
+        """
+        head = self._head or self.fix_head()
+        if head.declared is not None and not head.bodiless and self._written < head.declared:
+            raise LengthMismatch(self._written, head.declared)
+        return head
+
+    def tell(self) -> int:
+        """How many bytes have been written."""
+        return self._written
+
+    def writable(self) -> bool:
+        """True."""
+        return True
+
+    def close(self) -> None:
+        """Allow no more writes. The response ends when the handler returns, not here."""
+        # IOBase.close would flush, and so send the head of a response that may still fail
+        if not self.closed:
+            io.RawIOBase.close(self)  # type: ignore[arg-type]  # same C slot
+
+    def __repr__(self) -> str:
+        return f"<Response {self._status} {self._written} bytes written>"
+
+    def _check(self) -> None:
+        if threading.get_ident() == self._loop_thread_id:
+            raise WrongThread("writing blocks; call it from a worker thread, not on the event loop")
+        if self.closed:
+            raise ValueError("I/O operation on closed file.")

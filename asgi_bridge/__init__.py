@@ -17,10 +17,51 @@ from .errors import ResponseOrderError as ResponseOrderError
 from .errors import ResponseStarted as ResponseStarted
 from .errors import WriteTimeout as WriteTimeout
 from .errors import WrongThread as WrongThread
+from .handler import HandlerApp as HandlerApp
 from .handler import handler as handler
+from .iterate import iterate_in_worker as iterate_in_worker
 from .limits import Limits as Limits
+from .middleware import BridgeMiddleware as BridgeMiddleware
+from .middleware import open_body as open_body
+from .protocol.watermarks import Watermarks as Watermarks
 from .reader import BodyReader as BodyReader
 from .request import Request as Request
+from .spool import SpooledReader as SpooledReader
+from .stats import ExchangeStats as ExchangeStats
+from .stats import Outcome as Outcome
 from .writer import Response as Response
 
 __version__ = "0.1.0"
+
+__all__ = (
+    "BodyAlreadyClaimed",
+    "BodyIncomplete",
+    "BodyReader",
+    "BodyTooLarge",
+    "BridgeError",
+    "BridgeMiddleware",
+    "BridgeNotInstalled",
+    "ClientDisconnected",
+    "ExchangeOver",
+    "ExchangeStats",
+    "HTTPError",
+    "HandlerApp",
+    "LengthMismatch",
+    "Limits",
+    "Outcome",
+    "Overloaded",
+    "ReadTimeout",
+    "Request",
+    "Response",
+    "ResponseIncomplete",
+    "ResponseOrderError",
+    "ResponseStarted",
+    "SpooledReader",
+    "Watermarks",
+    "WorkerPool",
+    "WriteTimeout",
+    "WrongThread",
+    "handler",
+    "iterate_in_worker",
+    "open_body",
+)

@@ -13,7 +13,6 @@
 
 import contextvars
 import logging
-import math
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -21,7 +20,7 @@ from typing import Final
 import anyio
 
 from .crossing.channel import EndOfStream
-from .crossing.ends import thread_to_loop
+from .crossing.ends import LoopReceiver, ThreadSender, thread_to_loop
 from .crossing.pool import Job, WorkerPool
 from .crossing.waiters import LoopWaiter
 from .errors import (
@@ -35,6 +34,7 @@ from .intake import Intake
 from .limits import Limits
 from .protocol.pieces import pieces
 from .protocol.refusal import refusal_of
+from .protocol.request import BodyPhase
 from .reader import BodyReader
 from .request import Request
 from .types import Message, RawHeaders, Scope, Send
@@ -71,24 +71,21 @@ class HandlerExchange:
         self._send = send
         self._pool = pool
         self._limits = limits
-        portal = intake.portal
-        # With Expect: 100-continue the first receive() is what invites the body, so it waits for
-        # the function's first read; a function that refuses without reading invites nothing.
-        invited = not intake.framing.expects_continue
-        source = intake.claim(start=invited)
-        self._sender, self._output = thread_to_loop(
-            portal, limits.response, timeout=limits.write_timeout
+        ends: tuple[ThreadSender[bytes], LoopReceiver[bytes]] = thread_to_loop(
+            intake.portal, limits.response, timeout=limits.write_timeout
         )
+        self._sender, self._output = ends
         self._response = Response(
-            self._sender, method=scope["method"], loop_thread_id=portal.thread_id
+            self._sender, method=scope["method"], loop_thread_id=intake.portal.thread_id
         )
-        self._request = Request(scope, BodyReader(source, portal.thread_id))
         self._job = Job(self._run, self._done, self._refused)
         self._context = contextvars.copy_context()
+        self._request: Request | None = None  # made once the body has had a moment to come
         self._error: BaseException | None = None  # the function's; worker writes, then _over
         self._over = False  # the worker has ended; worker writes, the loop reads
         self._ended: LoopWaiter | None = None  # where _wind_down waits for _over
         self._sending: anyio.CancelScope | None = None  # around the sends of a stream
+        self._sends = 0  # how many times a send was begun or ended
 
     async def run(self) -> None:
         """Answer the request.
@@ -98,45 +95,58 @@ class HandlerExchange:
                 and what the server's `send` raised.
         """
         reason: BaseException = ExchangeOver("the exchange is over")
+        self._intake.claim()
         try:
-            self._begin(await self._first_look())
+            await self._begin()
             await self._answer()
         except BaseException as error:
             reason = self._reason_of(error)
             if not caused_by_disconnect(error):
                 raise
-            logger.info("%s %s: %s", self._request.method, self._request.path, error)
+            logger.info("%s: %s", self, error)
         finally:
-            await self._wind_down(reason)
+            if not (self._over and self._intake.quiet):
+                await self._wind_down(reason)
+
+    def __str__(self) -> str:
+        return f"{self._scope['method']} {self._scope['path']}"
 
     # Before the function runs.
 
-    async def _first_look(self) -> bool:
-        """Let the pump take in what has come already; whether the request is ready."""
-        if not self._intake.framing.expects_continue:
-            await self._intake.portal.checkpoint()
-        return self._intake.ready
-
-    def _begin(self, ready: bool) -> None:
+    async def _begin(self) -> None:
+        """Let the pump take in what has come already, then see that the function is run."""
+        intake, portal = self._intake, self._intake.portal
+        # With Expect: 100-continue the first receive() is what invites the body, so it waits for
+        # the function's first read; a function that refuses without reading invites nothing.
+        invited = not intake.framing.expects_continue
+        if invited:
+            intake.start()
+            await portal.checkpoint()
+        ready = intake.ready
+        quick = intake.body.phase is BodyPhase.ENDED
+        body = BodyReader(intake.source(start=invited), portal.thread_id)
+        self._request = Request(self._scope, body)
+        linger = portal.soon(self._pool.linger) if quick else None
         try:
-            begun = self._pool.submit(self._job, ready=ready)
+            begun = self._pool.submit(self._job, ready=ready, linger=linger)
         except (Overloaded, ExchangeOver) as error:
             self._refused(error)
             return
-        if not begun or not ready:
-            self._intake.on_change(self._on_change)
         if not begun:
-            self._intake.watch()  # a client that leaves the line makes room in it
+            intake.on_ready(self._promote)
+            intake.on_gone(self._client_gone)
+            intake.watch()  # a client that leaves the line makes room in it
+        elif linger is not None:
+            await portal.checkpoint()  # by then the loop has lingered
 
-    def _on_change(self) -> None:
-        """The intake has news: on the loop, after every message."""
-        if self._intake.client_gone:
-            self._abort(self._intake.gone_error())
-        elif self._intake.ready:
-            try:
-                self._pool.promote(self._job)
-            except Overloaded as error:
-                self._refused(error)
+    def _promote(self) -> None:
+        try:
+            self._pool.promote(self._job)
+        except Overloaded as error:
+            self._refused(error)
+
+    def _client_gone(self) -> None:
+        self._abort(self._intake.gone_error())
 
     def _abort(self, error: BaseException) -> None:
         """Let go whoever waits: the function, and a send that may never return."""
@@ -150,6 +160,7 @@ class HandlerExchange:
 
     def _run(self) -> None:
         try:
+            assert self._request is not None, "_begin makes it before it submits the job"
             self._context.run(self._work, self._request, self._response)
         except Exception as error:
             self._error = error
@@ -218,14 +229,15 @@ class HandlerExchange:
             # The function writes before it reads. Servers drop the 100 once the response has
             # begun, so the body is invited now or never; an error status does not want it.
             intake.start()
-        intake.on_change(self._on_change)
-        intake.watch()
-        if intake.client_gone:
-            raise intake.gone_error()
         with anyio.CancelScope() as self._sending:
-            self._expect_progress(self._sending)
-            await self._forward(start(status, headers))
-            await self._send_batches(self._sending, batch)
+            intake.on_gone(self._client_gone)
+            intake.watch()
+            patience = intake.portal.spawn(self._lose_patience)
+            try:
+                await self._forward(start(status, headers))
+                await self._send_batches(batch)
+            finally:
+                patience.cancel()
         if intake.client_gone:
             raise intake.gone_error()
         if self._sending.cancelled_caught:
@@ -233,34 +245,37 @@ class HandlerExchange:
                 f"the client took no response bytes for {self._limits.write_timeout} s"
             )
 
-    async def _send_batches(self, scope: anyio.CancelScope, batch: deque[bytes]) -> None:
+    async def _send_batches(self, batch: deque[bytes]) -> None:
         if not any(batch):  # the function has flushed the bare head
             await self._forward(body(b"", more_body=True))
         try:
             while True:
                 for piece in pieces(batch, self._limits.message_bytes):
-                    self._expect_progress(scope)
                     await self._forward(body(piece, more_body=True))
                     self._output.release(len(piece))
-                scope.deadline = math.inf  # the function may take its time
                 # a server's send() may never suspend; other tasks must run
                 await self._intake.portal.checkpoint()
                 batch = await self._output.take()
         except EndOfStream:
             await self._settle()
-            self._expect_progress(scope)
             await self._forward(body(b"", more_body=False))
 
-    def _expect_progress(self, scope: anyio.CancelScope) -> None:
-        """Give the client until `write_timeout` from now, give or take a quarter, to take a message.
+    async def _lose_patience(self) -> None:
+        """Abort the exchange once one send has taken as long as `write_timeout`.
 
-        Moving a deadline costs as much as a message does, so it is not moved for each.
+        It looks every now and then whether a send is still the one it saw before, since a timer
+        for each send would cost as much as the send does.
         """
         timeout = self._limits.write_timeout
-        if timeout is not None:
-            deadline = anyio.current_time() + timeout
-            if not deadline - timeout / 4 < scope.deadline <= deadline:
-                scope.deadline = deadline
+        if timeout is None:
+            return
+        seen = self._sends
+        while True:
+            await anyio.sleep(timeout)
+            if self._sends == seen and seen % 2:
+                self._abort(WriteTimeout(f"the client took no response bytes for {timeout} s"))
+                return
+            seen = self._sends
 
     async def _send_last(self, status: int, headers: RawHeaders, whole: bytes) -> None:
         """Send a whole response."""
@@ -269,10 +284,12 @@ class HandlerExchange:
         await self._forward(body(whole, more_body=False))
 
     async def _forward(self, message: Message) -> None:
+        self._sends += 1  # odd while a send is under way, see _lose_patience
         try:
             await self._send(message)
         except OSError as error:  # ASGI, HTTP sub-spec 2.4: what send raises for a client that left
             raise ClientDisconnected(f"the client went away: {error}") from error
+        self._sends += 1
 
     async def _settle(self) -> None:
         """Get an upload that is still running out of the way of the last message."""
@@ -282,7 +299,7 @@ class HandlerExchange:
     async def _refuse(self, error: Exception) -> None:
         """Answer a failure before the first byte with its status, or with 500 and raise it."""
         refusal = refusal_of(error)
-        body = b"" if self._request.method == "HEAD" else refusal.body
+        body = b"" if self._scope["method"] == "HEAD" else refusal.body
         await self._send_last(refusal.status, refusal.headers, body)
         if refusal.unexpected:
             raise error
@@ -309,9 +326,8 @@ class HandlerExchange:
             await self._ended.wait()  # rung by _done
         if not self._over:
             logger.warning(
-                "%s %s: its worker is still busy %s s after the exchange ended; it is left alone",
-                self._request.method,
-                self._request.path,
+                "%s: its worker is still busy %s s after the exchange ended; it is left alone",
+                self,
                 self._limits.abandon_timeout,
             )
 

@@ -11,7 +11,7 @@
 # Rule 4: the pump reads ahead, within bounds in bytes, and stops when they are reached.
 # Rule 5: a disconnect, and an exception out of the server's receive(), are latched: everyone who
 #         asks is told, however often.
-"""Intake: owns receive(), feeds the application or the body's reader, and latches the disconnect."""
+"""Intake: owns receive(), feeds the application or the reader, and latches the disconnect."""
 
 import threading
 from collections import deque
@@ -24,7 +24,7 @@ import anyio
 import anyio.lowlevel
 
 from .crossing.channel import ByteChannel
-from .crossing.ends import ThreadReceiver, loop_to_thread
+from .crossing.ends import Source, WholeBody, loop_to_thread
 from .crossing.portal import Portal, Running
 from .crossing.waiters import LoopWaiter
 from .errors import BodyAlreadyClaimed, ClientDisconnected, ExchangeOver
@@ -65,7 +65,7 @@ class Intake:
         limits: what may be held.
         portal: the loop that the request runs on.
 
-    Threads: the loop's, but for `claim` and `demand`.
+    Threads: the loop's, but for `claim` and `source`.
     """
 
     __slots__ = (
@@ -75,9 +75,9 @@ class Intake:
         "_failure",
         "_failure_traceback",
         "_framing",
-        "_limits",
         "_messages",
-        "_on_change",
+        "_on_gone",
+        "_on_ready",
         "_owner",
         "_pump",
         "_response_complete",
@@ -87,6 +87,7 @@ class Intake:
         "_sink",
         "_waiting",
         "_watching",
+        "limits",
         "portal",
     )
 
@@ -94,7 +95,7 @@ class Intake:
         self.portal = portal
         self._scope = scope
         self._server_receive = receive
-        self._limits = limits
+        self.limits = limits
         self._owner = Owner.NOBODY  # guarded by _claiming
         # All else belongs to the loop's thread.
         self._sink = Sink.APPLICATION
@@ -110,7 +111,8 @@ class Intake:
         self._failure_traceback: TracebackType | None = None  # belongs to _failure
         self._watching = False  # whether the pump goes on after the body, for the disconnect
         self._response_complete = False
-        self._on_change: Callable[[], None] | None = None
+        self._on_gone: Callable[[], None] | None = None
+        self._on_ready: Callable[[], None] | None = None
 
     # What is known.
 
@@ -118,7 +120,7 @@ class Intake:
     def body(self) -> RequestBody:
         """What the request body has come to so far."""
         if self._body is None:
-            self._body = RequestBody(self.framing.length, self._limits.max_body_bytes)
+            self._body = RequestBody(self.framing.length, self.limits.max_body_bytes)
         return self._body
 
     @property
@@ -140,8 +142,18 @@ class Intake:
         return (
             body.phase is not BodyPhase.OPEN
             or self._failure is not None
-            or body.received >= self._limits.prefetch_bytes
+            or body.received >= self.limits.prefetch_bytes
         )
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nobody has asked for anything, so that there is nothing to close."""
+        return self._body is None and self._owner is Owner.NOBODY
+
+    @property
+    def quiet(self) -> bool:
+        """Whether the body has come whole and nothing runs that `close` would have to stop."""
+        return self._pump is None and self._body is not None and self._body.phase is BodyPhase.ENDED
 
     @property
     def unfinished(self) -> bool:
@@ -158,9 +170,16 @@ class Intake:
 
     # What is done with it, on the loop's thread.
 
-    def on_change(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called, on the loop, after each message and failure."""
-        self._on_change = callback
+    def on_gone(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called, on the loop, when the client goes away; now if it has."""
+        if self.client_gone:
+            callback()
+        else:
+            self._on_gone = callback
+
+    def on_ready(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called, on the loop, when the request becomes ready."""
+        self._on_ready = callback
 
     def start(self) -> None:
         """Begin to take the body in, if that has not begun."""
@@ -206,7 +225,7 @@ class Intake:
     def response_complete(self) -> None:
         """The response is complete: whoever still waits in `receive` gets its disconnect."""
         self._response_complete = True
-        self._ring()
+        self._tell()
 
     async def drain(self) -> None:
         """Take in an upload that nobody will read, before the last message of its response.
@@ -221,8 +240,8 @@ class Intake:
             self._channel.break_with(ExchangeOver("the response is complete"))
         if self._room is not None:
             self._room.ring()
-        bound = self.body.received + self._limits.drain_bytes
-        with anyio.move_on_after(self._limits.drain_timeout):
+        bound = self.body.received + self.limits.drain_bytes
+        with anyio.move_on_after(self.limits.drain_timeout):
             while self.unfinished and self.body.received < bound:
                 await self._changed()
 
@@ -239,16 +258,12 @@ class Intake:
             pump.cancel()
             with anyio.CancelScope(shield=True):  # it ends as soon as the server lets go
                 await pump.wait()
-        self._ring()
+        self._tell()
 
-    # What is done with it, from any thread.
+    # How a reader gets the body.
 
-    def claim(self, *, start: bool = True) -> ThreadReceiver[bytes]:
-        """Take the body for a reader: from now on its bytes come out of the returned end.
-
-        Args:
-            start: begin to take messages in at once; else with the reader's first wait, which is
-                what keeps a 100-continue from being sent for a body that nobody reads.
+    def claim(self) -> None:
+        """Take the body for a reader; any thread.
 
         Raises:
             BodyAlreadyClaimed: there is a reader, or the application has read from it itself.
@@ -257,17 +272,30 @@ class Intake:
             if self._owner is not Owner.NOBODY:
                 raise BodyAlreadyClaimed(f"the request body cannot be claimed: {self._owner.value}")
             self._owner = Owner.READER
+
+    def source(self, *, start: bool = True) -> Source:
+        """Where the reader of a body that was claimed takes its bytes; any thread, once.
+
+        Args:
+            start: begin to take messages in at once; else with the reader's first wait, which is
+                what keeps a 100-continue from being sent for a body that nobody reads.
+        """
+        here = threading.get_ident() == self.portal.thread_id
+        if here and self._body is not None and self._body.phase is BodyPhase.ENDED:
+            return WholeBody(self._take_messages())  # no need of a channel
         channel, room, receiver = loop_to_thread(
             self.portal,
-            self._limits.request,
-            timeout=self._limits.read_timeout,
+            self.limits.request,
+            timeout=self.limits.read_timeout,
             on_demand=None if start else self._start_soon,
         )
 
         def connect() -> None:
-            self._connect(channel, room, start=start)
+            self._connect(channel, room)
+            if start:
+                self.start()
 
-        if threading.get_ident() == self.portal.thread_id:
+        if here:
             connect()
         else:
             self.portal.post(connect)
@@ -278,31 +306,34 @@ class Intake:
 
     # The loop's own business.
 
-    def _connect(self, channel: ByteChannel[bytes], room: LoopWaiter, *, start: bool) -> None:
+    def _take_messages(self) -> deque[bytes]:
+        """The chunks that have come and that nobody has taken."""
+        messages, self._messages = self._messages, deque()
+        self._buffered = 0
+        return deque(chunk for message in messages if (chunk := message.get("body", b"")))
+
+    def _connect(self, channel: ByteChannel[bytes], room: LoopWaiter) -> None:
         """Re-route to the reader what is here and what will come."""
         self._channel, self._sink = channel, Sink.CHANNEL
         if self._room is not None:
             self._room.ring()  # the pump waits at the old place; it must look for the new one
         self._room = room
-        while self._messages:
-            if chunk := self._messages.popleft().get("body", b""):
-                channel.put_nowait(chunk, len(chunk))
-        self._buffered = 0
+        for chunk in self._take_messages():
+            channel.put_nowait(chunk, len(chunk))
         if self._response_complete:
             channel.break_with(ExchangeOver("the exchange is over"))
         elif self._failure is not None:
             channel.end(self._failure)
         elif self._body is not None and self._body.phase is not BodyPhase.OPEN:
             channel.end(self._body.error)
-        if start:
-            self.start()
 
     async def _run_pump(self) -> None:
         try:
             while self._wants_more():
                 message = await self._server_receive()
                 has_room = self._take(message)
-                self._ring()
+                if self._waiting or self._on_ready is not None or self.client_gone:
+                    self._tell()
                 while not has_room:
                     await self._wait_for_room()
                     has_room = self._has_room()
@@ -338,7 +369,7 @@ class Intake:
         if self._sink is Sink.NOWHERE:
             return True
         if self._sink is Sink.APPLICATION:
-            return self._buffered < self._limits.prefetch_bytes
+            return self._buffered < self.limits.prefetch_bytes
         assert self._channel is not None, "the sink is the channel only once there is one"
         if self.body.phase is BodyPhase.REFUSED:
             return False  # the rest is taken in by drain, if at all
@@ -354,7 +385,7 @@ class Intake:
         self._failure_traceback = error.__traceback__
         if self._channel is not None:
             self._channel.end(error)
-        self._ring()
+        self._tell()
 
     def _own_for_application(self) -> bool:
         with _claiming:
@@ -371,9 +402,13 @@ class Intake:
         finally:
             self._waiting.remove(waiter)
 
-    def _ring(self) -> None:
+    def _tell(self) -> None:
+        """Something has changed: let those look who wait for it."""
         for waiter in self._waiting:
             waiter.ring()
-        if self._on_change is not None:
-            self._on_change()
-
+        if self._on_ready is not None and self.ready:
+            callback, self._on_ready = self._on_ready, None
+            callback()
+        if self._on_gone is not None and self.client_gone:
+            callback, self._on_gone = self._on_gone, None
+            callback()

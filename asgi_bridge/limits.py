@@ -18,6 +18,7 @@ class Limits:
         message_bytes: the largest body message sent to the server. Smaller chunks are joined up
             to it, larger ones split.
         max_body_bytes: the longest request body accepted, None for any.
+        spool_max_bytes: most bytes that a spooled reader keeps in its temporary file.
         read_timeout: longest wait for the next request bytes, None for no limit.
         write_timeout: longest wait for the client to take response bytes, None for no limit.
         drain_bytes: how much of an upload that nobody wants is still taken in before the last
@@ -35,6 +36,7 @@ class Limits:
     response: Watermarks = field(default_factory=Watermarks)
     message_bytes: int = 64 * 1024
     max_body_bytes: int | None = None
+    spool_max_bytes: int = 1024 * 1024 * 1024
     read_timeout: float | None = 60.0
     write_timeout: float | None = 60.0
     drain_bytes: int = 16 * 1024 * 1024

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from .crossing.channel import EndOfStream
-from .crossing.ends import ThreadReceiver
+from .crossing.ends import Source
 from .errors import WrongThread
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class BodyReader(io.BufferedIOBase):
     Threads: any worker thread, one at a time.
     """
 
-    def __init__(self, source: ThreadReceiver[bytes], loop_thread_id: int) -> None:
+    def __init__(self, source: Source, loop_thread_id: int) -> None:
         self._source = source
         self._loop_thread_id = loop_thread_id
         self._block = io.BytesIO()
@@ -59,7 +59,7 @@ class BodyReader(io.BufferedIOBase):
         Args:
             size: how many bytes; None or negative for the rest of the body.
         """
-        self._check()
+        self.check()
         if size is None or size < 0:
             return b"".join((self._block.read(), *self._rest()))
         data = self._block.read(size)
@@ -73,7 +73,7 @@ class BodyReader(io.BufferedIOBase):
         Args:
             size: most bytes wanted; negative for as many as one chunk brings.
         """
-        self._check()
+        self.check()
         if size == 0:
             return b""
         data = self._block.read(size)
@@ -95,7 +95,7 @@ class BodyReader(io.BufferedIOBase):
         Args:
             size: most bytes wanted; None or negative for no bound.
         """
-        self._check()
+        self.check()
         bound = -1 if size is None else size
         line = self._block.readline(bound)
         if (line and line[-1] == _NEWLINE) or len(line) == bound:
@@ -112,7 +112,7 @@ class BodyReader(io.BufferedIOBase):
     def __iter__(self) -> Iterator[bytes]:
         """Iterate over the rest of the body, line by line. Other reads may come in between."""
         while True:
-            self._check()
+            self.check()
             block = self._block
             for line in block:
                 if line[-1] == _NEWLINE:
@@ -129,7 +129,7 @@ class BodyReader(io.BufferedIOBase):
         Args:
             size: a wish, as with `io.BufferedReader`: there may be more bytes or fewer.
         """
-        self._check()
+        self.check()
         while (position := self._block.tell()) == self._block_size:
             if not self._next_block():
                 return b""
@@ -142,7 +142,7 @@ class BodyReader(io.BufferedIOBase):
         The sizes are the server's business: 2 bytes to 20 MB have been seen. None is empty.
         """
         while True:
-            self._check()
+            self.check()
             if rest := self._block.read():  # what other calls have left of their block
                 yield rest
             elif not self._next_block():
@@ -174,7 +174,8 @@ class BodyReader(io.BufferedIOBase):
 
     # How the bytes come.
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise WrongThread on the loop's thread, and ValueError once the reader is closed."""
         if threading.get_ident() == self._loop_thread_id:
             raise WrongThread(
                 "reading the body blocks; call it from a worker thread, not on the event loop"
@@ -230,7 +231,7 @@ class BodyReader(io.BufferedIOBase):
         return parts[0] if len(parts) == 1 else b"".join(parts)  # a chunk that fits is not copied
 
     def _into(self, buffer: "WriteableBuffer", *, at_once: bool) -> int:
-        self._check()
+        self.check()
         with memoryview(buffer) as given, given.cast("B") as view:
             count = self._block.readinto(view)
             while count < len(view) and not (at_once and count):

@@ -162,7 +162,7 @@ class Response(io.BufferedIOBase):
         """Allow no more writes. The response ends when the handler returns, not here."""
         # IOBase.close would flush, and so send the head of a response that may still fail
         if not self.closed:
-            io.RawIOBase.close(self)  # type: ignore[arg-type]  # same C slot
+            io.RawIOBase.close(self)
 
     def __repr__(self) -> str:
         return f"<Response {self._status} {self._written} bytes written>"

@@ -6,18 +6,70 @@ ends block, with a timeout; the loop's ends await or return at once.
 
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from ..errors import ReadTimeout, WriteTimeout
 from ..protocol.watermarks import Watermarks
-from .channel import ByteChannel
+from .channel import ByteChannel, EndOfStream
 from .portal import Portal
 from .waiters import LoopWaiter, ThreadWaiter
 
 T = TypeVar("T")
 
 
-class ThreadReceiver(Generic[T]):
+class Source(Protocol):
+    """Where a reader takes the chunks of a body."""
+
+    def take(self) -> deque[bytes]:
+        """Take all that is here, waiting for it if need be; `EndOfStream` at the end."""
+
+    def release(self, size: int) -> None:
+        """Give back the room of `size` bytes that were taken and are used up."""
+
+
+class WholeBody:
+    """A `Source` that has the whole body already: nothing to cross, nothing to wait for."""
+
+    __slots__ = ("_chunks",)
+
+    def __init__(self, chunks: deque[bytes]) -> None:
+        self._chunks = chunks
+
+    def take(self) -> deque[bytes]:
+        if not self._chunks:
+            raise EndOfStream
+        taken, self._chunks = self._chunks, deque()
+        return taken
+
+    def release(self, size: int) -> None:
+        pass
+
+
+class _Receiver(Generic[T]):
+    """What both receiving ends share: how room is given back."""
+
+    __slots__ = ("_channel", "_step", "_used")
+
+    def __init__(self, channel: ByteChannel[T]) -> None:
+        self._channel = channel
+        self._step = channel.release_step
+        self._used = 0  # bytes used up whose room is not given back yet, less than _step
+
+    def release(self, size: int) -> None:
+        """Give back the room of `size` bytes that were taken and are used up.
+
+        It is given back in steps, so that a thousand small chunks do not cost a thousand locks.
+        """
+        self._used += size
+        if self._used >= self._step:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        used, self._used = self._used, 0
+        self._channel.release(used)
+
+
+class ThreadReceiver(_Receiver[T]):
     """Where a worker thread takes what a loop sends.
 
     Args:
@@ -26,7 +78,7 @@ class ThreadReceiver(Generic[T]):
     Threads: one worker thread at a time.
     """
 
-    __slots__ = ("_channel", "_on_demand", "_step", "_timeout", "_used", "_waiter")
+    __slots__ = ("_on_demand", "_timeout", "_waiter")
 
     def __init__(
         self,
@@ -35,9 +87,7 @@ class ThreadReceiver(Generic[T]):
         timeout: float | None,
         on_demand: Callable[[], None] | None,
     ) -> None:
-        self._channel = channel
-        self._step = channel.release_step
-        self._used = 0  # bytes used up whose room is not given back yet, less than _step
+        super().__init__(channel)
         self._waiter = waiter
         self._timeout = timeout
         self._on_demand = on_demand
@@ -51,7 +101,7 @@ class ThreadReceiver(Generic[T]):
             BaseException: what the channel was broken with.
         """
         if self._used:
-            self._give_back()
+            self._give_back()  # before a wait all room must be free: the sender may wait for it
         while (taken := self._channel.take_nowait()) is None:
             if self._on_demand is not None:
                 self._on_demand()
@@ -60,19 +110,6 @@ class ThreadReceiver(Generic[T]):
             if not self._waiter.wait(self._timeout):
                 raise ReadTimeout(f"no request bytes for {self._timeout} s")
         return taken
-
-    def release(self, size: int) -> None:
-        """Give back the room of `size` bytes that were taken and are used up.
-
-        It is given back in steps, so that a thousand small chunks do not cost a thousand locks.
-        """
-        self._used += size
-        if self._used >= self._step:
-            self._give_back()
-
-    def _give_back(self) -> None:
-        self._channel.release(self._used)
-        self._used = 0
 
 
 class ThreadSender(Generic[T]):
@@ -106,13 +143,13 @@ class ThreadSender(Generic[T]):
         self._channel.end(error)
 
 
-class LoopReceiver(Generic[T]):
+class LoopReceiver(_Receiver[T]):
     """Where a task takes what a worker thread sends."""
 
-    __slots__ = ("_channel", "_waiter")
+    __slots__ = ("_waiter",)
 
     def __init__(self, channel: ByteChannel[T], waiter: LoopWaiter) -> None:
-        self._channel = channel
+        super().__init__(channel)
         self._waiter = waiter
 
     async def take(self) -> deque[T]:
@@ -124,17 +161,15 @@ class LoopReceiver(Generic[T]):
 
         Cancellation: nothing is lost; what is held stays held.
         """
-        while (taken := self._channel.take_nowait()) is None:
+        while (taken := self.take_nowait()) is None:
             await self._waiter.wait()  # woken by put_nowait, end and break_with
         return taken
 
     def take_nowait(self) -> deque[T] | None:
         """`take`, but None where it would wait."""
+        if self._used:
+            self._give_back()
         return self._channel.take_nowait()
-
-    def release(self, size: int) -> None:
-        """Give back the room of `size` bytes that were taken and are used up."""
-        self._channel.release(size)
 
     @property
     def exhausted(self) -> bool:

@@ -55,6 +55,14 @@ class Portal(ABC):
     def _call_soon_threadsafe(self, callback: Callable[[], object]) -> None:
         """Have the loop call `callback`; do nothing if the loop has ended."""
 
+    def soon(self, function: Callable[[], None]) -> Callable[[], None] | None:
+        """What has the loop call `function` once, at the end of this turn; None if it cannot.
+
+        While `function` runs, which may wait for other threads, their posts do not wake the loop:
+        they are run after it.
+        """
+        return None
+
     @abstractmethod
     async def checkpoint(self) -> None:
         """Let the loop's other tasks run once."""
@@ -74,6 +82,21 @@ class AsyncioPortal(Portal):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self.loop = loop
+        self._due: set[Callable[[], None]] = set()  # loop thread only
+
+    def soon(self, function: Callable[[], None]) -> Callable[[], None]:
+        def schedule() -> None:
+            if function not in self._due:
+                self._due.add(function)
+                self.loop.call_soon(self._run_due, function)
+
+        return schedule
+
+    def _run_due(self, function: Callable[[], None]) -> None:
+        self._due.remove(function)
+        self._wake_pending = True  # we look at what is posted meanwhile ourselves
+        function()
+        self._run_posted()
 
     def _call_soon_threadsafe(self, callback: Callable[[], object]) -> None:
         try:

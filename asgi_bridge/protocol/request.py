@@ -89,11 +89,9 @@ class RequestBody:
         What is past the limit or after the end brings nothing, and neither does a type that has
         no rule here. What the body has come to stands in `phase` and `error` then.
         """
-        kind = message["type"]
-        if kind == "http.disconnect":
-            self._move(BodySignal.DISCONNECT)
-            return b""
-        if kind != "http.request" or not self.coming:
+        if message["type"] != "http.request" or not self.coming:
+            if message["type"] == "http.disconnect":
+                self._move(BodySignal.DISCONNECT)
             return b""
         chunk: bytes = message.get("body", b"")
         self.received = total = self.received + len(chunk)

@@ -80,9 +80,9 @@ class ResponseGate:
         return self._phase
 
     @property
-    def released(self) -> bool:
-        """Whether the server has seen the start, so that no other status can be sent."""
-        return self._phase is not Phase.INITIAL and self._phase is not Phase.HELD
+    def done(self) -> bool:
+        """Whether the last message has been passed on."""
+        return self._phase is Phase.COMPLETE
 
     def feed(self, message: Message) -> tuple[Message, ...]:
         """Take the application's next message; return what the server may see now.

@@ -1,0 +1,241 @@
+# One HTTP request and its response, between a server and any application.
+#
+# Rule 1: the start is held until there is content to go with it (protocol/response.py).
+# Rule 2: receive() has one owner (intake.py).
+# Rule 3: the application is told of ASGI HTTP 2.4 and gets what that promises: once the client is
+#         known to be gone, send raises an OSError. No server of today does that (measured), and
+#         frameworks that are told less listen for the disconnect themselves and steal the body.
+# Rule 4: nothing is sent to a server after the disconnect; some leak each message, one hangs.
+# Rule 5: what is raised because the client left ends here, with a line in the log. Everything
+#         else goes on to the server, and so does every failure after the start.
+"""BridgeMiddleware and open_body: the bridge around an application."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Final, Literal, overload
+
+from asgiref.compatibility import guarantee_single_callable
+
+from .crossing.portal import current_portal
+from .errors import BridgeNotInstalled, ClientDisconnected, ExchangeOver, caused_by_disconnect
+from .intake import SCOPE_KEY, Intake
+from .limits import Limits
+from .protocol.response import Phase, ResponseGate
+from .reader import BodyReader
+from .spool import SpooledReader
+from .stats import ExchangeStats, Outcome
+from .types import ASGIApp, Message, Receive, Scope, Send
+
+logger: Final = logging.getLogger("asgi_bridge")
+
+OnExchangeEnd = Callable[[ExchangeStats], None]
+
+# The first version of the HTTP sub-spec in which send raises after a disconnect.
+SPEC_VERSION: Final = "2.4"
+
+
+class BridgeMiddleware:
+    """A raw ASGI callable around any ASGI application.
+
+    Args:
+        app: the application, of ASGI 3, or of ASGI 2 with its two calls.
+        limits: bounds on memory and time, see `Limits`.
+        on_exchange_end: called after each HTTP exchange with its `ExchangeStats`, on the event
+            loop, so it must not block. What it raises goes into the log and nowhere else.
+
+    Around itself, directly or with other middleware in between, it stands aside: the outer one
+    does the work, and the inner one only steps in where something in between replaced `receive`.
+
+    Scopes other than `http` pass through untouched.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp | Any,
+        *,
+        limits: Limits | None = None,
+        on_exchange_end: OnExchangeEnd | None = None,
+    ) -> None:
+        self.app: ASGIApp = guarantee_single_callable(app)  # type: ignore[no-untyped-call]  # asgiref
+        self._limits = Limits() if limits is None else limits
+        self._on_exchange_end = on_exchange_end
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one scope."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        outer = scope.get(SCOPE_KEY)
+        if outer is not None and outer.reuses(receive):
+            await self.app(scope, receive, send)
+            return
+        intake = Intake(scope, receive, self._limits, current_portal())
+        exchange = AppExchange(intake, send)
+        if self._on_exchange_end is None:
+            await exchange.run(self.app, scope)
+        else:
+            await run_counted(exchange, self.app, scope, self._on_exchange_end)
+
+
+class AppExchange:
+    """One request on its way through an application.
+
+    Attributes:
+        gate: how far the response has got.
+        intake: the owner of the server's receive().
+        send_to: the server's send.
+    """
+
+    __slots__ = ("gate", "intake", "send_to")
+
+    def __init__(self, intake: Intake, send: Send) -> None:
+        self.intake = intake
+        self.gate = ResponseGate()
+        self.send_to = send
+
+    async def run(self, app: ASGIApp, scope: Scope) -> Outcome:
+        """Call the application, and see its response to its end.
+
+        Returns:
+            COMPLETE or CLIENT_GONE.
+
+        Raises:
+            BaseException: what the application raised, unless the client's leaving caused it.
+        """
+        intake = self.intake
+        inner = {**scope, SCOPE_KEY: intake}
+        asgi = scope.get("asgi", {})
+        if asgi.get("spec_version", "2.0") < SPEC_VERSION:
+            inner["asgi"] = {"version": "3.0", **asgi, "spec_version": SPEC_VERSION}
+        reason: BaseException = ExchangeOver("the exchange is over")
+        try:
+            await app(inner, intake.receive, self.send)
+            if not self.gate.done:
+                await self._finish()
+        except BaseException as error:
+            reason = intake.gone_error() if intake.client_gone else error
+            if not caused_by_disconnect(error):
+                raise
+            logger.info("%s %s: %s", scope["method"], scope["path"], error)
+            return Outcome.CLIENT_GONE
+        finally:
+            if not intake.untouched:
+                await intake.close(reason)
+        return Outcome.COMPLETE if self.gate.done else Outcome.CLIENT_GONE
+
+    async def send(self, message: Message) -> None:
+        """The application's `send`.
+
+        Raises:
+            ClientDisconnected: the client is known to be gone; nothing was passed on.
+            ResponseOrderError: ASGI does not allow this message now; nothing was passed on.
+        """
+        intake = self.intake
+        if intake.client_gone:
+            raise intake.gone_error()
+        released = self.gate.feed(message)
+        if not released:
+            return
+        phase = self.gate.phase
+        if phase is Phase.STREAMING:
+            self._listen(released[0])
+        elif phase is Phase.COMPLETE and intake.unfinished:
+            await intake.drain()
+        try:
+            for each in released:
+                await self.send_to(each)
+        except OSError as error:
+            raise ClientDisconnected(f"the client went away: {error}") from error
+        if phase is Phase.COMPLETE:
+            intake.response_complete()
+
+    def _listen(self, first: Message) -> None:
+        """The response streams: see that the disconnect is noticed, and the body invited."""
+        intake = self.intake
+        if first["type"] != "http.response.start":
+            return
+        if first["status"] < 300 or not intake.framing.expects_continue:
+            # Servers drop the 100 once the response has begun, so an application that streams a
+            # success, and may yet read, has its body invited now. A refusal does not want it.
+            intake.watch()
+
+    async def _finish(self) -> None:
+        """The application returned without a complete response."""
+        if self.intake.client_gone:
+            return  # it noticed, and stopped
+        for message in self.gate.finish():
+            await self.send_to(message)
+
+
+async def run_counted(
+    exchange: AppExchange, app: ASGIApp, scope: Scope, on_end: OnExchangeEnd
+) -> None:
+    """Run an exchange, then tell `on_end` what it came to."""
+    began = time.perf_counter()
+    sent_bytes = 0
+    status: int | None = None
+    send = exchange.send_to
+
+    async def counted(message: Message) -> None:
+        nonlocal sent_bytes, status
+        await send(message)
+        if message["type"] == "http.response.start":
+            status = message["status"]
+        sent_bytes += len(message.get("body", b""))
+
+    exchange.send_to = counted
+    outcome = Outcome.CANCELLED
+    try:
+        outcome = await exchange.run(app, scope)
+    except Exception:
+        outcome = Outcome.FAILED
+        raise
+    finally:
+        stats = ExchangeStats(
+            method=scope["method"],
+            path=scope["path"],
+            status=status,
+            received_bytes=exchange.intake.body.received,
+            sent_bytes=sent_bytes,
+            duration=time.perf_counter() - began,
+            outcome=outcome,
+        )
+        try:
+            on_end(stats)
+        except Exception:
+            logger.exception("on_exchange_end failed for %s %s", stats.method, stats.path)
+
+
+@overload
+def open_body(scope: Any, *, spool: Literal[False] = ...) -> BodyReader: ...
+@overload
+def open_body(scope: Any, *, spool: Literal[True]) -> SpooledReader: ...
+def open_body(scope: Any, *, spool: bool = False) -> BodyReader | SpooledReader:
+    """Claim a request's body and read it as a blocking binary file.
+
+    From then on the application's own `receive` yields only `http.disconnect`.
+
+    Args:
+        scope: an ASGI scope, or anything with one as its `.scope`, such as the request objects of
+            Starlette, FastAPI and Litestar.
+        spool: keep what has been read in a temporary file, on disk when it is large, so that the
+            reader can seek.
+
+    Raises:
+        BridgeNotInstalled: the scope came through no `BridgeMiddleware` and no `handler`.
+        BodyAlreadyClaimed: there is a reader, or the application has read from it itself.
+
+    Threads: any. The reader itself only works off the event loop's thread.
+    """
+    if not isinstance(scope, dict):
+        scope = getattr(scope, "scope", scope)
+    intake = scope.get(SCOPE_KEY)
+    if not isinstance(intake, Intake):
+        raise BridgeNotInstalled(
+            "no BridgeMiddleware has seen this request; wrap the application: "
+            "app = BridgeMiddleware(app)"
+        )
+    intake.claim()
+    body = BodyReader(intake.source(), intake.portal.thread_id)
+    return SpooledReader(body, intake.limits.spool_max_bytes) if spool else body

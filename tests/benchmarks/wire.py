@@ -1,0 +1,134 @@
+"""The rows over loopback: real servers in processes of their own, one of them loaded at a time."""
+
+import contextlib
+import functools
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from .load import (
+    GET,
+    SMALL_BYTES,
+    Address,
+    body_of,
+    put_head,
+    request_rate,
+    upload_rate,
+    verify,
+)
+from .paired import Measure, Outcome, Unusable, alternate, progress
+from .report import Row, Target
+from .servers import serving
+from .settings import Settings
+
+MIB: Final = 1024 * 1024
+UPLOAD_BYTES: Final = {1: 256 * MIB, 8: 32 * MIB}  # on each of so many connections
+VERIFY_BYTES: Final = MIB  # well below what a client may send before it reads
+CLIENTS: Final = 32
+REQUEST_SECONDS: Final = 1.0
+
+
+def compare(
+    server: str, apps: Sequence[str], load: Callable[[Address], float], *, put: bool, runs: int
+) -> dict[str, Outcome]:
+    """Start every application on a server of its own, then load them in turn."""
+    outcomes: dict[str, Outcome] = {}
+    measures: dict[str, Measure] = {}
+    body = body_of(VERIFY_BYTES) if put else None
+    with contextlib.ExitStack() as stack:
+        for app in apps:
+            try:
+                with contextlib.ExitStack() as starting:
+                    address = starting.enter_context(serving(server, app)).address
+                    verify(address, "PUT" if put else "GET", body, body.upper() if body else None)
+                    stack.push(starting.pop_all())
+            except Unusable as reason:
+                outcomes[app] = reason
+            else:
+                measures[app] = functools.partial(load, address)
+        return outcomes | alternate(measures, runs=runs)
+
+
+def upload_rows(settings: Settings) -> list[Row]:
+    """PUT in upper case, full duplex, 1 and 8 connections, on uvicorn and on Hypercorn."""
+    rows = []
+    for server in ("uvicorn", "hypercorn"):
+        for connections, body_bytes in UPLOAD_BYTES.items():
+            label = f"PUT upper-case, {server}, {connections} connection{'s'[: connections > 1]}"
+            progress(label)
+            load = functools.partial(
+                upload_rate, connections=connections, body_bytes=settings.scaled(body_bytes)
+            )
+            apps = ("upper_bridge", "upper_async", "upper_aistore")
+            ours, pure, aistore = compare(server, apps, load, put=True, runs=settings.runs).values()
+            rows += [
+                Row(name=label, unit="MB/s", ours=ours, peer_name=name, peer=peer, target=target)
+                for name, peer, target in (
+                    ("pure async", pure, Target(0.95)),
+                    ("AIStore's classes", aistore, Target(2.5)),
+                )
+            ]
+    return rows
+
+
+def requests_rows(settings: Settings) -> list[Row]:
+    """1 KiB PUTs on 32 connections that stay open, on uvicorn."""
+    label = f"1 KiB PUTs, uvicorn, {CLIENTS} connections"
+    progress(label)
+    peers = {
+        "upper_aistore": ("AIStore's classes", Target(8)),
+        "upper_a2wsgi": ("a2wsgi", Target(5)),
+        "upper_async": ("pure async", Target(0.6)),
+    }
+    request = put_head(SMALL_BYTES) + body_of(SMALL_BYTES)
+    outcomes = compare(
+        "uvicorn",
+        ("upper_bridge", *peers),
+        _requests(settings, request),
+        put=True,
+        runs=settings.runs,
+    )
+    return [
+        Row(
+            name=label,
+            unit="req/s",
+            ours=outcomes["upper_bridge"],
+            peer_name=name,
+            peer=outcomes[app],
+            target=target,
+        )
+        for app, (name, target) in peers.items()
+    ]
+
+
+def hello_rows(settings: Settings) -> list[Row]:
+    """Hello world with a BridgeMiddleware above it and without, bare ASGI and FastAPI."""
+    rows = []
+    for app, title, target in (
+        ("hello_bare", "bare ASGI", Target(0.85)),
+        ("hello_fastapi", "FastAPI", Target(0.95)),
+    ):
+        label = f"hello world GET, {title}, uvicorn, {CLIENTS} connections"
+        progress(label)
+        outcomes = compare(
+            "uvicorn",
+            (f"{app}_bridged", app),
+            _requests(settings, GET),
+            put=False,
+            runs=settings.runs,
+        )
+        rows.append(
+            Row(
+                name=label,
+                unit="req/s",
+                ours=outcomes[f"{app}_bridged"],
+                peer_name="without it",
+                peer=outcomes[app],
+                target=target,
+            )
+        )
+    return rows
+
+
+def _requests(settings: Settings, request: bytes) -> Callable[[Address], float]:
+    seconds = REQUEST_SECONDS / (4 if settings.quick else 1)
+    return functools.partial(request_rate, request=request, connections=CLIENTS, seconds=seconds)

@@ -27,7 +27,7 @@ class Spool(io.RawIOBase):
     def __init__(self, body: BodyReader, limit: int) -> None:
         self._body = body
         self._limit = limit
-        self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES)  # noqa: SIM115  # closed by close()
+        self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES)  # closed by close()
         self._kept = 0  # bytes in the file
         self._position = 0
 

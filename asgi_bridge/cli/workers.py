@@ -1,0 +1,103 @@
+"""What runs in the process that serves: the app's factory, under the names servers import.
+
+The command loads the target once itself, so that its errors come at once. A server that runs in
+the command's own process gets that same app; worker processes load it again.
+"""
+
+import functools
+import inspect
+import logging
+import multiprocessing
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from ..types import ASGIApp
+from .errors import CommandError
+from .kinds import app_of
+from .settings import Settings
+from .target import calling_user_code, load_object, parse_target
+
+# Access loggers speak at INFO whatever the level of the rest: their switch is --access-log.
+ACCESS_LOGGERS = ("hypercorn.access", "uvicorn.access")
+
+# Seconds a worker still has for its lifespan's end after its requests' end. Out of the air.
+LIFESPAN_GRACE = 5
+
+
+@functools.cache
+def load_app(settings: Settings) -> ASGIApp:
+    """Load the target and make an app of it, once per process.
+
+    Raises:
+        CommandError: whatever is wrong with the target.
+    """
+    target = parse_target(settings.target)
+    loaded = load_object(target, app_dir=Path(settings.app_dir))
+    name = settings.target
+    if settings.factory:
+        if not callable(loaded) or inspect.iscoroutinefunction(loaded):
+            raise CommandError(f"--factory: {name} is not a plain function or class")
+        loaded = calling_user_code(f"calling {name}", loaded)
+        name = f"what {name} returned"
+    return app_of(loaded, name)
+
+
+def create_app() -> ASGIApp:
+    """Return the app that the environment's settings name; the servers' import string.
+
+    Under --reload a target that cannot be loaded is not the end: an app that answers 500 with
+    the reason takes its place until the file is mended.
+
+    Raises:
+        CommandError: whatever is wrong with the target, without --reload.
+    """
+    settings = Settings.handed_over()
+    try:
+        app = load_app(settings)
+    except CommandError as error:
+        if not settings.reload:
+            raise
+        print(f"asgi-bridge: error: {error}", file=sys.stderr, flush=True)
+        app = app_answering(error)
+    configure_logging(settings.log_level)
+    return app
+
+
+def create_app_for_hypercorn() -> ASGIApp:
+    """`create_app` for Hypercorn, whose workers do not care for SIGTERM.
+
+    A SIGTERM would end such a worker in the middle of its requests, and each gets one: from a
+    service manager that signals the whole group, and from Hypercorn itself as soon as the first
+    of them is done. The parent has told it to end by then, so it may take its time, but no more
+    than its time.
+    """
+    if multiprocessing.parent_process() is not None:
+        grace = Settings.handed_over().graceful_timeout + LIFESPAN_GRACE
+
+        def end_in_time(number: int, frame: FrameType | None) -> None:
+            signal.alarm(grace)  # whose own default is to end the process
+
+        signal.signal(signal.SIGTERM, end_in_time)
+    return create_app()
+
+
+def app_answering(error: CommandError) -> ASGIApp:
+    from .. import HTTPError, Request, Response, handler
+
+    def unloadable(request: Request, response: Response) -> NoReturn:
+        raise HTTPError(500, f"asgi-bridge: {error}\n")
+
+    return handler(unloadable)
+
+
+def configure_logging(level: str) -> None:
+    """Send every log to stderr, unless the target has set up logging itself."""
+    logging.basicConfig(
+        level=level.upper(),
+        format="%(asctime)s [%(process)d] [%(levelname)s] %(name)s: %(message)s",
+    )
+    for name in ACCESS_LOGGERS:
+        logging.getLogger(name).setLevel(logging.INFO)

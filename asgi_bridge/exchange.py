@@ -11,18 +11,18 @@
 # Rule 4: however the exchange ends, its worker is woken first and then waited for, within a bound.
 """HandlerExchange: runs one blocking function for one request."""
 
-import contextvars
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from functools import partial
+from typing import Final, TypeAlias
 
 import anyio
 
 from .crossing.channel import EndOfStream
 from .crossing.ends import LoopReceiver, ThreadSender, thread_to_loop
-from .crossing.pool import Job, WorkerPool
-from .crossing.waiters import LoopWaiter
+from .crossing.pool import Begins, WorkerPool
+from .crossing.work import Work
 from .errors import (
     ClientDisconnected,
     ExchangeOver,
@@ -42,12 +42,14 @@ from .writer import Response
 
 logger: Final = logging.getLogger("asgi_bridge")
 
+Function: TypeAlias = Callable[[Request, Response], None]
+
 
 class HandlerExchange:
     """One request on its way through a blocking function.
 
     Args:
-        work: runs the function on a worker and writes what it returns; see handler.py.
+        function: what a worker calls; it writes to the response.
         scope: the request's scope, a copy of the server's.
         intake: the owner of the server's receive().
         send: the server's callable.
@@ -55,9 +57,12 @@ class HandlerExchange:
         limits: what may be held and how long to wait.
     """
 
+    _sending: anyio.CancelScope | None = None  # around the sends of a stream
+    _sends = 0  # how many times a send was begun or ended
+
     def __init__(
         self,
-        work: Callable[[Request, Response], None],
+        function: Function,
         scope: Scope,
         intake: Intake,
         send: Send,
@@ -65,27 +70,19 @@ class HandlerExchange:
         pool: WorkerPool,
         limits: Limits,
     ) -> None:
-        self._work = work
         self._scope = scope
         self._intake = intake
         self._send = send
         self._pool = pool
         self._limits = limits
+        portal = intake.portal
         ends: tuple[ThreadSender[bytes], LoopReceiver[bytes]] = thread_to_loop(
-            intake.portal, limits.response, timeout=limits.write_timeout
+            portal, limits.response, timeout=limits.write_timeout
         )
-        self._sender, self._output = ends
-        self._response = Response(
-            self._sender, method=scope["method"], loop_thread_id=intake.portal.thread_id
-        )
-        self._job = Job(self._run, self._done, self._refused)
-        self._context = contextvars.copy_context()
-        self._request: Request | None = None  # made once the body has had a moment to come
-        self._error: BaseException | None = None  # the function's; worker writes, then _over
-        self._over = False  # the worker has ended; worker writes, the loop reads
-        self._ended: LoopWaiter | None = None  # where _wind_down waits for _over
-        self._sending: anyio.CancelScope | None = None  # around the sends of a stream
-        self._sends = 0  # how many times a send was begun or ended
+        sender, self._output = ends
+        self._response = Response(sender, method=scope["method"], loop_thread_id=portal.thread_id)
+        self._request = Request(scope)
+        self._job = Work(partial(function, self._request, self._response), sender)
 
     async def run(self) -> None:
         """Answer the request.
@@ -94,10 +91,18 @@ class HandlerExchange:
             Exception: what the function raised, unless it stood for a status or the client left;
                 and what the server's `send` raised.
         """
-        reason: BaseException = ExchangeOver("the exchange is over")
-        self._intake.claim()
+        intake = self._intake
+        intake.claim()
+        reason: BaseException | None = None
         try:
-            await self._begin()
+            # With Expect: 100-continue the first receive() is what invites the body, so it waits
+            # for the function's first read; one that refuses without reading invites nothing.
+            invited = not intake.framing.expects_continue
+            if invited:
+                intake.start()
+                await intake.portal.checkpoint()  # the pump takes in what has come already
+            if self._begin(invited) is Begins.WITH_LINGER:
+                await intake.portal.checkpoint()  # the loop lingers
             await self._answer()
         except BaseException as error:
             reason = self._reason_of(error)
@@ -105,45 +110,36 @@ class HandlerExchange:
                 raise
             logger.info("%s: %s", self, error)
         finally:
-            if not (self._over and self._intake.quiet):
-                await self._wind_down(reason)
+            if not (self._job.over and intake.quiet):
+                await self._wind_down(reason or ExchangeOver("the exchange is over"))
 
     def __str__(self) -> str:
         return f"{self._scope['method']} {self._scope['path']}"
 
     # Before the function runs.
 
-    async def _begin(self) -> None:
-        """Let the pump take in what has come already, then see that the function is run."""
-        intake, portal = self._intake, self._intake.portal
-        # With Expect: 100-continue the first receive() is what invites the body, so it waits for
-        # the function's first read; a function that refuses without reading invites nothing.
-        invited = not intake.framing.expects_continue
-        if invited:
-            intake.start()
-            await portal.checkpoint()
-        ready = intake.ready
-        quick = intake.body.phase is BodyPhase.ENDED
-        body = BodyReader(intake.source(start=invited), portal.thread_id)
-        self._request = Request(self._scope, body)
-        linger = portal.soon(self._pool.linger) if quick else None
+    def _begin(self, invited: bool) -> Begins:
+        """See that the function is run, as soon as it may."""
+        intake, portal, job = self._intake, self._intake.portal, self._job
+        self._request.body = BodyReader(intake.source(start=invited), portal.thread_id)
+        whole = intake.body.phase is BodyPhase.ENDED
         try:
-            begun = self._pool.submit(self._job, ready=ready, linger=linger)
+            begins = self._pool.submit(
+                job, ready=whole or intake.ready, may_linger=whole and portal.can_linger
+            )
         except (Overloaded, ExchangeOver) as error:
-            self._refused(error)
-            return
-        if not begun:
+            job.refused(error)
+            return Begins.LATER
+        if begins is Begins.WITH_LINGER:
+            portal.linger_soon(self._pool.linger)
+        elif begins is Begins.LATER:
             intake.on_ready(self._promote)
             intake.on_gone(self._client_gone)
             intake.watch()  # a client that leaves the line makes room in it
-        elif linger is not None:
-            await portal.checkpoint()  # by then the loop has lingered
+        return begins
 
     def _promote(self) -> None:
-        try:
-            self._pool.promote(self._job)
-        except Overloaded as error:
-            self._refused(error)
+        self._pool.promote(self._job)
 
     def _client_gone(self) -> None:
         self._abort(self._intake.gone_error())
@@ -151,36 +147,10 @@ class HandlerExchange:
     def _abort(self, error: BaseException) -> None:
         """Let go whoever waits: the function, and a send that may never return."""
         if self._pool.withdraw(self._job):
-            self._refused(error)
+            self._job.refused(error)
         self._output.break_with(error)
         if self._sending is not None:
             self._sending.cancel()
-
-    # On the worker.
-
-    def _run(self) -> None:
-        try:
-            assert self._request is not None, "_begin makes it before it submits the job"
-            self._context.run(self._work, self._request, self._response)
-        except Exception as error:
-            self._error = error
-        except BaseException as error:
-            # SystemExit and its like would end the server's task, or the server; a handler only
-            # speaks for its own request
-            self._error = RuntimeError(f"the handler raised {error!r}")
-            self._error.__cause__ = error
-
-    def _done(self) -> None:
-        self._over = True
-        self._sender.end(self._error)
-        # Either we see the waiter here, or _wind_down, which sets it first, sees _over.
-        if self._ended is not None:
-            self._ended.wake()
-
-    def _refused(self, error: BaseException) -> None:
-        """The function will not run; `error` is its outcome."""
-        self._error = error
-        self._done()
 
     # The response.
 
@@ -315,16 +285,13 @@ class HandlerExchange:
         return ExchangeOver(f"the exchange ended early: {error!r}")
 
     async def _wind_down(self, reason: BaseException) -> None:
+        job = self._job
         self._output.break_with(reason)
         await self._intake.close(reason)
-        if self._pool.withdraw(self._job):
+        if self._pool.withdraw(job):
             return
-        self._ended = self._intake.portal.waiter()
-        if self._over:
-            return
-        with anyio.move_on_after(self._limits.abandon_timeout, shield=True):
-            await self._ended.wait()  # rung by _done
-        if not self._over:
+        await job.wait_over(self._intake.portal, self._limits.abandon_timeout)
+        if not job.over:
             logger.warning(
                 "%s: its worker is still busy %s s after the exchange ended; it is left alone",
                 self,

@@ -36,7 +36,17 @@ class HandlerApp:
         """Serve one scope: an HTTP request, or the lifespan, with which the pool is closed."""
         match scope["type"]:
             case "http":
-                await self._serve(scope, receive, send)
+                intake = scope.get(SCOPE_KEY)
+                if intake is None or not intake.reuses(receive):
+                    intake = Intake(scope, receive, self._limits, current_portal())
+                await HandlerExchange(
+                    self._work,
+                    {**scope, SCOPE_KEY: intake},
+                    intake,
+                    send,
+                    pool=self.pool,
+                    limits=self._limits,
+                ).run()
             case "lifespan":
                 await self._live(receive, send)
             case "websocket":
@@ -44,16 +54,6 @@ class HandlerApp:
                 await send({"type": "websocket.close", "code": 1000})  # before accept: a 403
             case other:
                 raise RuntimeError(f"a handler serves http, not {other!r}")
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        intake = scope.get(SCOPE_KEY)
-        if not isinstance(intake, Intake) or not intake.reuses(receive):
-            intake = Intake(scope, receive, self._limits, current_portal())
-        scope = {**scope, SCOPE_KEY: intake}
-        exchange = HandlerExchange(
-            self._work, scope, intake, send, pool=self.pool, limits=self._limits
-        )
-        await exchange.run()
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()  # lifespan.startup

@@ -59,6 +59,9 @@ _claiming = threading.Lock()
 class Intake:
     """One request's side towards the server.
 
+    Attributes:
+        client_gone: whether the server has told of the disconnect; to be read only.
+
     Args:
         scope: the request's scope.
         receive: the server's callable.
@@ -68,51 +71,32 @@ class Intake:
     Threads: the loop's, but for `claim` and `source`.
     """
 
-    __slots__ = (
-        "_body",
-        "_buffered",
-        "_channel",
-        "_failure",
-        "_failure_traceback",
-        "_framing",
-        "_messages",
-        "_on_gone",
-        "_on_ready",
-        "_owner",
-        "_pump",
-        "_response_complete",
-        "_room",
-        "_scope",
-        "_server_receive",
-        "_sink",
-        "_waiting",
-        "_watching",
-        "limits",
-        "portal",
-    )
+    # What most requests never touch stands here once, and not in each of them: an application that
+    # only answers must not pay for what it does not use. All of it belongs to the loop's thread,
+    # but for the owner.
+    client_gone = False
+    _owner = Owner.NOBODY  # guarded by _claiming
+    _sink = Sink.APPLICATION
+    _framing: Framing | None = None  # made when first asked for
+    _body: RequestBody | None = None  # likewise
+    _pump: Running | None = None
+    _buffered = 0  # bytes in _messages
+    _channel: ByteChannel[bytes] | None = None  # for the reader
+    _room: LoopWaiter | None = None  # where the pump waits for room
+    _failure: Exception | None = None  # what the server's receive() raised
+    _failure_traceback: TracebackType | None = None  # belongs to _failure
+    _watching = False  # whether the pump goes on after the body, for the disconnect
+    _response_complete = False
+    _on_gone: Callable[[], None] | None = None
+    _on_ready: Callable[[], None] | None = None
 
     def __init__(self, scope: Scope, receive: Receive, limits: Limits, portal: Portal) -> None:
         self.portal = portal
+        self.limits = limits
         self._scope = scope
         self._server_receive = receive
-        self.limits = limits
-        self._owner = Owner.NOBODY  # guarded by _claiming
-        # All else belongs to the loop's thread.
-        self._sink = Sink.APPLICATION
-        self._framing: Framing | None = None  # made when first asked for
-        self._body: RequestBody | None = None  # likewise
-        self._pump: Running | None = None
         self._messages: deque[Message] = deque()  # for the application
-        self._buffered = 0  # bytes in _messages
-        self._channel: ByteChannel[bytes] | None = None  # for the reader
-        self._room: LoopWaiter | None = None  # where the pump waits for room
         self._waiting: list[LoopWaiter] = []  # tasks inside receive() or drain()
-        self._failure: Exception | None = None  # what the server's receive() raised
-        self._failure_traceback: TracebackType | None = None  # belongs to _failure
-        self._watching = False  # whether the pump goes on after the body, for the disconnect
-        self._response_complete = False
-        self._on_gone: Callable[[], None] | None = None
-        self._on_ready: Callable[[], None] | None = None
 
     # What is known.
 
@@ -129,11 +113,6 @@ class Intake:
         if self._framing is None:
             self._framing = framing_of(self._scope["headers"])
         return self._framing
-
-    @property
-    def client_gone(self) -> bool:
-        """Whether the server has told of the disconnect."""
-        return self._body is not None and self._body.phase is BodyPhase.GONE
 
     @property
     def ready(self) -> bool:
@@ -225,7 +204,8 @@ class Intake:
     def response_complete(self) -> None:
         """The response is complete: whoever still waits in `receive` gets its disconnect."""
         self._response_complete = True
-        self._tell()
+        if self._waiting:
+            self._tell()
 
     async def drain(self) -> None:
         """Take in an upload that nobody will read, before the last message of its response.
@@ -353,6 +333,8 @@ class Intake:
         body = self.body
         was_open = body.phase is BodyPhase.OPEN
         chunk = body.feed(message)
+        if body.phase is BodyPhase.GONE:
+            self.client_gone = True
         if self._sink is Sink.CHANNEL:
             channel = self._channel
             assert channel is not None, "the sink is the channel only once there is one"

@@ -1,18 +1,18 @@
 """iterate_in_worker: a blocking iterable as an async iterator."""
 
-import contextvars
 import logging
 import sys
 from collections.abc import AsyncGenerator, Iterable
+from functools import partial
 from typing import Final, TypeVar
 
-import anyio
 from anyio.lowlevel import RunVar
 
 from .crossing.channel import EndOfStream
 from .crossing.ends import LoopReceiver, ThreadSender, thread_to_loop
-from .crossing.pool import Job, WorkerPool
+from .crossing.pool import WorkerPool
 from .crossing.portal import current_portal
+from .crossing.work import Work
 from .errors import ExchangeOver
 from .limits import Limits
 
@@ -54,16 +54,8 @@ async def iterate_in_worker(
         portal, limits.response, timeout=limits.write_timeout
     )
     sender, receiver = ends
-    ended = portal.waiter()
-    work = _Iteration(iterable, sender)
-    context = contextvars.copy_context()
-
-    def done() -> None:
-        work.settle()
-        ended.wake()
-
-    job = Job(lambda: context.run(work.run), done, work.refuse)
-    (_pool_of_loop() if pool is None else pool).submit(job, ready=True)
+    work = Work(partial(_run, iterable, sender), sender)
+    (_pool_of_loop() if pool is None else pool).submit(work, ready=True)
     try:
         while True:
             batch = await receiver.take()
@@ -75,46 +67,20 @@ async def iterate_in_worker(
         return
     finally:
         receiver.break_with(ExchangeOver("the iteration was closed"))
-        if not work.settled:
-            with anyio.move_on_after(limits.abandon_timeout, shield=True):
-                await ended.wait()
-        if not work.settled:
+        await work.wait_over(portal, limits.abandon_timeout)
+        if not work.over:
             logger.warning("a worker is still busy with %r after its iteration ended", iterable)
 
 
-class _Iteration:
-    """The worker's side of one iteration."""
-
-    def __init__(self, iterable: Iterable[T], sender: ThreadSender[T]) -> None:
-        self._iterable: Iterable[T] = iterable
-        self._sender = sender
-        self._error: BaseException | None = None
-        self.settled = False  # the worker writes it, last; the loop reads it
-
-    def run(self) -> None:
-        try:
-            try:
-                for item in self._iterable:
-                    self._sender.put(item, _size_of(item))
-            finally:
-                close = getattr(self._iterable, "close", None)
-                if close is not None:
-                    close()
-        except BaseException as error:
-            self._error = error
-
-    def refuse(self, error: BaseException) -> None:
-        self._error = error
-        self.settle()
-
-    def settle(self) -> None:
-        error, self._error = self._error, None
-        if error is not None and not isinstance(error, Exception):
-            # SystemExit and its like would end the consumer's task, or the server
-            cause, error = error, RuntimeError(f"the iterable raised {error!r}")
-            error.__cause__ = cause
-        self._sender.end(error)
-        self.settled = True
+def _run(iterable: Iterable[T], sender: ThreadSender[T]) -> None:
+    """Put every item, then close the iterable, here in its own thread, whatever happens."""
+    try:
+        for item in iterable:
+            sender.put(item, _size_of(item))
+    finally:
+        close = getattr(iterable, "close", None)
+        if close is not None:
+            close()
 
 
 def _size_of(item: object) -> int:

@@ -103,26 +103,25 @@ class AppExchange:
         Raises:
             BaseException: what the application raised, unless the client's leaving caused it.
         """
-        intake = self.intake
+        intake, gate = self.intake, self.gate
         inner = {**scope, SCOPE_KEY: intake}
         asgi = scope.get("asgi", {})
         if asgi.get("spec_version", "2.0") < SPEC_VERSION:
             inner["asgi"] = {"version": "3.0", **asgi, "spec_version": SPEC_VERSION}
-        reason: BaseException = ExchangeOver("the exchange is over")
+        reason: BaseException | None = None
         try:
             await app(inner, intake.receive, self.send)
-            if not self.gate.done:
+            if gate.phase is not Phase.COMPLETE:
                 await self._finish()
         except BaseException as error:
             reason = intake.gone_error() if intake.client_gone else error
             if not caused_by_disconnect(error):
                 raise
             logger.info("%s %s: %s", scope["method"], scope["path"], error)
-            return Outcome.CLIENT_GONE
         finally:
             if not intake.untouched:
-                await intake.close(reason)
-        return Outcome.COMPLETE if self.gate.done else Outcome.CLIENT_GONE
+                await intake.close(reason or ExchangeOver("the exchange is over"))
+        return Outcome.COMPLETE if gate.phase is Phase.COMPLETE else Outcome.CLIENT_GONE
 
     async def send(self, message: Message) -> None:
         """The application's `send`.
@@ -131,13 +130,13 @@ class AppExchange:
             ClientDisconnected: the client is known to be gone; nothing was passed on.
             ResponseOrderError: ASGI does not allow this message now; nothing was passed on.
         """
-        intake = self.intake
+        intake, gate = self.intake, self.gate
         if intake.client_gone:
             raise intake.gone_error()
-        released = self.gate.feed(message)
+        released = gate.feed(message)
         if not released:
             return
-        phase = self.gate.phase
+        phase = gate.phase
         if phase is Phase.STREAMING:
             self._listen(released[0])
         elif phase is Phase.COMPLETE and intake.unfinished:

@@ -11,7 +11,7 @@ import io
 import threading
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .crossing.channel import EndOfStream
 from .crossing.ends import Source
@@ -42,6 +42,9 @@ class BodyReader(io.BufferedIOBase):
 
     Threads: any worker thread, one at a time.
     """
+
+    if TYPE_CHECKING:
+        name: Any  # io.TextIOWrapper's stub asks for it; as with io.BytesIO, there is none
 
     def __init__(self, source: Source, loop_thread_id: int) -> None:
         self._source = source
@@ -166,6 +169,9 @@ class BodyReader(io.BufferedIOBase):
             self._block = io.BytesIO()
             self._waiting.clear()
         super().close()
+
+    def __del__(self) -> None:
+        """Nothing to release. IOBase's own would call `close`, for a microsecond a request."""
 
     def __repr__(self) -> str:
         if self.closed:

@@ -12,16 +12,17 @@ class Request:
 
     Attributes:
         scope: the ASGI scope, a copy of the server's.
-        body: the request body, a blocking binary file.
+        body: the request body, a blocking binary file; set before the handler is called.
 
     Threads: the handler's worker thread.
     """
 
     __slots__ = ("_headers", "body", "scope")
 
-    def __init__(self, scope: Scope, body: BodyReader) -> None:
+    body: BodyReader
+
+    def __init__(self, scope: Scope) -> None:
         self.scope = scope
-        self.body = body
         self._headers: RequestHeaders | None = None  # made when first asked for
 
     @property

@@ -12,8 +12,7 @@
 
 import io
 import threading
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .crossing.ends import ThreadSender
 from .errors import LengthMismatch, ResponseStarted, WrongThread
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """A response's status and headers, fixed.
 
     Attributes:
@@ -60,6 +58,9 @@ class Response(io.BufferedIOBase):
     Threads: the handler's worker thread, or another, one at a time.
     """
 
+    if TYPE_CHECKING:
+        name: Any  # io.TextIOWrapper's stub asks for it; as with io.BytesIO, there is none
+
     def __init__(self, sender: ThreadSender[bytes], *, method: str, loop_thread_id: int) -> None:
         self.headers = ResponseHeaders()
         self._status = 200
@@ -68,6 +69,7 @@ class Response(io.BufferedIOBase):
         self._method = method
         self._loop_thread_id = loop_thread_id
         self._written = 0
+        self._closed = False
 
     @property
     def status(self) -> int:
@@ -158,11 +160,18 @@ class Response(io.BufferedIOBase):
         """True."""
         return True
 
+    @property
+    def closed(self) -> bool:
+        """Whether no more writes are allowed."""
+        return self._closed
+
     def close(self) -> None:
         """Allow no more writes. The response ends when the handler returns, not here."""
         # IOBase.close would flush, and so send the head of a response that may still fail
-        if not self.closed:
-            io.RawIOBase.close(self)
+        self._closed = True
+
+    def __del__(self) -> None:
+        """Nothing to release. IOBase's own would call `close`, for a microsecond a request."""
 
     def __repr__(self) -> str:
         return f"<Response {self._status} {self._written} bytes written>"
@@ -170,5 +179,5 @@ class Response(io.BufferedIOBase):
     def _check(self) -> None:
         if threading.get_ident() == self._loop_thread_id:
             raise WrongThread("writing blocks; call it from a worker thread, not on the event loop")
-        if self.closed:
+        if self._closed:
             raise ValueError("I/O operation on closed file.")

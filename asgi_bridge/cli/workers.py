@@ -4,6 +4,7 @@ The command loads the target once itself, so that its errors come at once. A ser
 the command's own process gets that same app; worker processes load it again.
 """
 
+import asyncio
 import functools
 import inspect
 import logging
@@ -22,6 +23,9 @@ from .target import calling_user_code, load_object, parse_target
 
 # Access loggers speak at INFO whatever the level of the rest: their switch is --access-log.
 ACCESS_LOGGERS = ("hypercorn.access", "uvicorn.access")
+
+# Who logs a cancelled request with its traceback: asyncio's streams up to Python 3.12, and uvicorn.
+CANCELLATION_LOGGERS = ("asyncio", "uvicorn.error")
 
 # Seconds a worker still has for its lifespan's end after its requests' end. Out of the air.
 LIFESPAN_GRACE = 5
@@ -101,3 +105,14 @@ def configure_logging(level: str) -> None:
     )
     for name in ACCESS_LOGGERS:
         logging.getLogger(name).setLevel(logging.INFO)
+    for name in CANCELLATION_LOGGERS:
+        logging.getLogger(name).addFilter(is_no_cancellation)
+
+
+def is_no_cancellation(record: logging.LogRecord) -> bool:
+    """Whether a log record is about something else than a task that was cancelled.
+
+    Cancelled is what the requests are that outlive the graceful timeout. Their tracebacks, of
+    forty lines each, show where they were waiting and nothing that is wrong.
+    """
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))

@@ -20,16 +20,17 @@
 import logging
 import threading
 import weakref
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from time import monotonic
 from typing import Final, Self
 
 import anyio
 import anyio.to_thread
 
-from ..errors import ExchangeOver, Overloaded
+from ..errors import BridgeError, ExchangeOver, Overloaded
 from .waiters import ThreadWaiter
 
 logger = logging.getLogger("asgi_bridge")
@@ -58,27 +59,33 @@ class PoolStatistics:
     unready: int
 
 
-class Job:
-    """One call for a worker, and its place in the lines.
+class Job(ABC):
+    """One call for a worker, and its place in the lines; submitted once."""
 
-    Args:
-        run: what the worker calls; must not raise.
-        done: called on the worker once its place is free again; must not raise.
-        refused: called if the pool closes before the job has begun, on the closing thread.
-    """
+    __slots__ = ("line",)
 
-    __slots__ = ("done", "line", "refused", "run")
-
-    def __init__(
-        self,
-        run: Callable[[], None],
-        done: Callable[[], None],
-        refused: Callable[[BaseException], None],
-    ) -> None:
-        self.run = run
-        self.done = done
-        self.refused = refused
+    def __init__(self) -> None:
         self.line: deque[Job] | None = None  # guarded by the pool's lock; None once begun
+
+    @abstractmethod
+    def run(self) -> None:
+        """What the worker does. Must not raise."""
+
+    @abstractmethod
+    def done(self) -> None:
+        """Called on the worker, once its place in the pool is free again. Must not raise."""
+
+    @abstractmethod
+    def refused(self, error: BridgeError) -> None:
+        """It will not run: the pool was closed, or has no thread for it. Any thread."""
+
+
+class Begins(Enum):
+    """When a job that was submitted begins."""
+
+    NOW = "now"
+    WITH_LINGER = "as soon as the loop lingers"
+    LATER = "when its turn comes"
 
 
 class _Worker:
@@ -178,17 +185,17 @@ class WorkerPool:
         if self.closed:
             self._start_over()
 
-    def submit(self, job: Job, *, ready: bool, linger: Callable[[], None] | None = None) -> bool:
+    def submit(self, job: Job, *, ready: bool, may_linger: bool = False) -> Begins:
         """Run a job on a worker, now or when its turn comes.
 
         Args:
-            job: what to run; submitted once.
+            job: what to run.
             ready: whether it may take any worker, see rule 1 of this module.
-            linger: has the caller's loop call `linger` before it next waits for I/O. Called for a
-                job that is held for that, see rule 4; leave it out where the loop cannot.
+            may_linger: whether the caller can have its loop call `linger`, see rule 4.
 
         Returns:
-            Whether it begins now; if not, it waits in a line.
+            When it begins. For WITH_LINGER the caller's loop must call `linger` before it next
+            waits for I/O.
 
         Raises:
             Overloaded: it would have to wait and the backlog is full; nothing was kept.
@@ -200,21 +207,19 @@ class WorkerPool:
                 raise ExchangeOver("the worker pool is closed")
             line = shared.ready if ready else shared.unready
             begins = shared.may_begin(ready=ready) and (not line or line is shared.ready)
-            if begins and linger is not None and self._quick():
+            if begins and may_linger and self._is_quick():
                 line.append(job)
                 job.line = line
-            elif begins and not line:
+                return Begins.WITH_LINGER
+            if begins and not line:
                 shared.busy += 1
                 self._begin(job)
-                return True
-            elif len(shared.ready) + len(shared.unready) < self.backlog:
-                line.append(job)
-                job.line = line
-                return False
-            else:
+                return Begins.NOW
+            if len(shared.ready) + len(shared.unready) >= self.backlog:
                 raise Overloaded
-        linger()
-        return True
+            line.append(job)
+            job.line = line
+            return Begins.LATER
 
     def linger(self) -> None:
         """Have the jobs in line done, and wait for it, not longer than LINGER.
@@ -240,7 +245,7 @@ class WorkerPool:
             while (begun := shared.next_job()) is not None:
                 self._begin_or_refuse(begun)
 
-    def _quick(self) -> bool:
+    def _is_quick(self) -> bool:
         """Whether it is worth while to linger for the next job; called with the lock held."""
         if self._skip:
             self._skip -= 1

@@ -55,13 +55,15 @@ class Portal(ABC):
     def _call_soon_threadsafe(self, callback: Callable[[], object]) -> None:
         """Have the loop call `callback`; do nothing if the loop has ended."""
 
-    def soon(self, function: Callable[[], None]) -> Callable[[], None] | None:
-        """What has the loop call `function` once, at the end of this turn; None if it cannot.
+    can_linger = False
 
-        While `function` runs, which may wait for other threads, their posts do not wake the loop:
-        they are run after it.
+    def linger_soon(self, linger: Callable[[], None]) -> None:
+        """Have the loop call `linger` once, at the end of this turn; only where `can_linger`.
+
+        While it runs, which may wait for other threads, their posts do not wake the loop: they
+        are run after it.
         """
-        return None
+        raise NotImplementedError
 
     @abstractmethod
     async def checkpoint(self) -> None:
@@ -82,20 +84,19 @@ class AsyncioPortal(Portal):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self.loop = loop
-        self._due: set[Callable[[], None]] = set()  # loop thread only
+        self._lingers: set[Callable[[], None]] = set()  # loop thread only
 
-    def soon(self, function: Callable[[], None]) -> Callable[[], None]:
-        def schedule() -> None:
-            if function not in self._due:
-                self._due.add(function)
-                self.loop.call_soon(self._run_due, function)
+    can_linger = True
 
-        return schedule
+    def linger_soon(self, linger: Callable[[], None]) -> None:
+        if linger not in self._lingers:
+            self._lingers.add(linger)
+            self.loop.call_soon(self._linger, linger)
 
-    def _run_due(self, function: Callable[[], None]) -> None:
-        self._due.remove(function)
+    def _linger(self, linger: Callable[[], None]) -> None:
+        self._lingers.remove(linger)
         self._wake_pending = True  # we look at what is posted meanwhile ourselves
-        function()
+        linger()
         self._run_posted()
 
     def _call_soon_threadsafe(self, callback: Callable[[], object]) -> None:

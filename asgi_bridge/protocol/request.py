@@ -10,9 +10,8 @@
 """What a request body has come to: open, ended, broken or gone."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..errors import BodyIncomplete, BodyTooLarge, BridgeError, ClientDisconnected
 from ..types import Message
@@ -60,28 +59,24 @@ class RequestBody:
         limit: the most bytes accepted, None for any number.
 
     Attributes:
+        phase: how far the body has got; to be read only.
         received: bytes that have come so far, those past the limit too.
         error: what a reader must meet instead of an end, None while there is nothing wrong.
     """
 
-    __slots__ = ("_phase", "error", "expected", "limit", "received")
+    __slots__ = ("error", "expected", "limit", "phase", "received")
 
     def __init__(self, expected: int | None, limit: int | None) -> None:
         self.expected = expected
         self.limit = limit
         self.received = 0
         self.error: BridgeError | None = None
-        self._phase = BodyPhase.OPEN
-
-    @property
-    def phase(self) -> BodyPhase:
-        """How far the body has got."""
-        return self._phase
+        self.phase = BodyPhase.OPEN
 
     @property
     def coming(self) -> bool:
         """Whether the client has not said yet that it has sent all of it."""
-        return self._phase is BodyPhase.OPEN or self._phase is BodyPhase.REFUSED
+        return self.phase is BodyPhase.OPEN or self.phase is BodyPhase.REFUSED
 
     def feed(self, message: Message) -> bytes:
         """Take the server's next message; return the part of the body that it brought.
@@ -104,8 +99,8 @@ class RequestBody:
         return chunk
 
     def _move(self, signal: BodySignal) -> None:
-        before = self._phase
-        self._phase = BODY_TRANSITIONS.get((before, signal), before)
+        before = self.phase
+        self.phase = BODY_TRANSITIONS.get((before, signal), before)
         if before is not BodyPhase.OPEN:
             return  # the reader's outcome stands; only the client's presence changed
         match signal:
@@ -123,8 +118,7 @@ class RequestBody:
                 pass
 
 
-@dataclass(frozen=True, slots=True)
-class Framing:
+class Framing(NamedTuple):
     """What a request's headers say about its body.
 
     Attributes:

@@ -59,30 +59,29 @@ TRANSITIONS: Final[Mapping[tuple[Phase, Signal], Phase]] = {
 _CONTENT: Final = frozenset(
     {"http.response.body", "http.response.zerocopysend", "http.response.pathsend"}
 )
+# The signals of every response; a global is found in half the time of an enum's member.
+_START: Final = Signal.START
+_MORE_BODY: Final = Signal.MORE_BODY
+_LAST_BODY: Final = Signal.LAST_BODY
+_CONTENT_TYPE_LENGTH: Final = len(b"content-type")  # asked first: it spares most names a copy
+_EVENT_STREAM: Final = b"text/event-stream"
 
 
 class ResponseGate:
     """Holds one response's start until there is content to go with it.
 
+    Attributes:
+        phase: how far the response has got; to be read only.
+
     Threads: none of its own and no locks; whoever owns the exchange calls it.
     """
 
-    __slots__ = ("_phase", "_start", "_trailers_promised")
+    __slots__ = ("_start", "_trailers_promised", "phase")
 
     def __init__(self) -> None:
-        self._phase = Phase.INITIAL
+        self.phase = Phase.INITIAL
         self._start: Message | None = None  # set exactly while the phase is HELD
         self._trailers_promised = False
-
-    @property
-    def phase(self) -> Phase:
-        """How far the response has got."""
-        return self._phase
-
-    @property
-    def done(self) -> bool:
-        """Whether the last message has been passed on."""
-        return self._phase is Phase.COMPLETE
 
     def feed(self, message: Message) -> tuple[Message, ...]:
         """Take the application's next message; return what the server may see now.
@@ -103,18 +102,20 @@ class ResponseGate:
         if signal is None:
             return (message,)
         try:
-            self._phase = TRANSITIONS[self._phase, signal]
+            self.phase = TRANSITIONS[self.phase, signal]
         except KeyError:
-            raise ResponseOrderError(self._phase, message["type"]) from None
-        if signal is Signal.START:
+            raise ResponseOrderError(self.phase, message["type"]) from None
+        if signal is _START:
+            self._trailers_promised = message.get("trailers", False)
             self._start = message
-            self._trailers_promised = bool(message.get("trailers"))
             return ()
         if signal is Signal.EVENT_STREAM:
-            self._trailers_promised = bool(message.get("trailers"))
-        if self._start is None:
+            self._trailers_promised = message.get("trailers", False)
             return (message,)
-        start, self._start = self._start, None
+        start = self._start
+        if start is None:
+            return (message,)
+        self._start = None
         return (start, message)
 
     def finish(self) -> tuple[Message, ...]:
@@ -127,27 +128,25 @@ class ResponseGate:
             ResponseIncomplete: the response had begun and is not complete. What the server has
                 is an abort, and must not be made to look like an end.
         """
-        match self._phase:
+        match self.phase:
             case Phase.HELD:
                 self._trailers_promised = False
                 return self.feed({"type": "http.response.body", "body": b"", "more_body": False})
             case Phase.STREAMING | Phase.TRAILERS:
                 raise ResponseIncomplete(
-                    f"the application returned while its response was {self._phase}"
+                    f"the application returned while its response was {self.phase}"
                 )
             case _:
                 return ()
 
     def _signal_of(self, message: Message) -> Signal | None:
         kind = message["type"]
+        if kind == "http.response.start":
+            return Signal.EVENT_STREAM if is_event_stream(message) else _START
         if kind in _CONTENT:
             if message.get("more_body"):
-                return Signal.MORE_BODY
-            if self._trailers_promised:
-                return Signal.BODY_BEFORE_TRAILERS
-            return Signal.LAST_BODY
-        if kind == "http.response.start":
-            return Signal.EVENT_STREAM if is_event_stream(message) else Signal.START
+                return _MORE_BODY
+            return Signal.BODY_BEFORE_TRAILERS if self._trailers_promised else _LAST_BODY
         if kind == "http.response.trailers":
             return Signal.MORE_TRAILERS if message.get("more_trailers") else Signal.LAST_TRAILERS
         return None
@@ -156,7 +155,7 @@ class ResponseGate:
 def is_event_stream(start: Message) -> bool:
     """Whether a start announces server-sent events, whose client waits for the bare head."""
     headers: Iterable[tuple[bytes, bytes]] = start.get("headers", ())
-    return any(
-        name.lower() == b"content-type" and value.lower().startswith(b"text/event-stream")
-        for name, value in headers
-    )
+    for name, value in headers:
+        if len(name) == _CONTENT_TYPE_LENGTH and name.lower() == b"content-type":
+            return value[: len(_EVENT_STREAM)].lower() == _EVENT_STREAM
+    return False

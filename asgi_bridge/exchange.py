@@ -58,6 +58,7 @@ class HandlerExchange:
     """
 
     _sending: anyio.CancelScope | None = None  # around the sends of a stream
+    _begins: Begins | None = None  # None until the pool has been asked
     _sends = 0  # how many times a send was begun or ended
 
     def __init__(
@@ -129,7 +130,8 @@ class HandlerExchange:
             )
         except (Overloaded, ExchangeOver) as error:
             job.refused(error)
-            return Begins.LATER
+            begins = Begins.NOW
+        self._begins = begins
         if begins is Begins.WITH_LINGER:
             portal.linger_soon(self._pool.linger)
         elif begins is Begins.LATER:
@@ -195,13 +197,15 @@ class HandlerExchange:
 
     async def _stream(self, status: int, headers: RawHeaders, batch: deque[bytes]) -> None:
         intake = self._intake
-        if intake.framing.expects_continue and status < 300:
+        invited = status < 300 or not intake.framing.expects_continue
+        if invited and intake.framing.expects_continue:
             # The function writes before it reads. Servers drop the 100 once the response has
             # begun, so the body is invited now or never; an error status does not want it.
-            intake.start()
+            await intake.invite()
         with anyio.CancelScope() as self._sending:
             intake.on_gone(self._client_gone)
-            intake.watch()
+            if invited:
+                intake.watch()
             patience = intake.portal.spawn(self._lose_patience)
             try:
                 await self._forward(start(status, headers))
@@ -254,6 +258,8 @@ class HandlerExchange:
         await self._forward(body(whole, more_body=False))
 
     async def _forward(self, message: Message) -> None:
+        if self._intake.client_gone:
+            raise self._intake.gone_error()
         self._sends += 1  # odd while a send is under way, see _lose_patience
         try:
             await self._send(message)
@@ -288,8 +294,8 @@ class HandlerExchange:
         job = self._job
         self._output.break_with(reason)
         await self._intake.close(reason)
-        if self._pool.withdraw(job):
-            return
+        if self._begins is None or self._pool.withdraw(job):
+            return  # it will not run
         await job.wait_over(self._intake.portal, self._limits.abandon_timeout)
         if not job.over:
             logger.warning(

@@ -30,6 +30,7 @@ from .crossing.waiters import LoopWaiter
 from .errors import BodyAlreadyClaimed, ClientDisconnected, ExchangeOver
 from .limits import Limits
 from .protocol.request import BodyPhase, Framing, RequestBody, framing_of
+from .sinks import ForApplication, ForReader, Nowhere, Sink
 from .types import Message, Receive, Scope
 
 # Where a scope carries its intake, so that open_body finds it through any framework.
@@ -42,14 +43,6 @@ class Owner(Enum):
     NOBODY = "nobody has asked yet"
     APPLICATION = "the application has read from it itself"
     READER = "it has a reader already"
-
-
-class Sink(Enum):
-    """Where the pump puts what comes; changed on the loop's thread only."""
-
-    APPLICATION = "the application's messages"
-    CHANNEL = "the reader's channel"
-    NOWHERE = "thrown away"
 
 
 # Claims come from any thread; held for a comparison and an assignment, so one lock serves all.
@@ -76,11 +69,11 @@ class Intake:
     # but for the owner.
     client_gone = False
     _owner = Owner.NOBODY  # guarded by _claiming
-    _sink = Sink.APPLICATION
+    _application: ForApplication | None = None  # made when something comes for it
+    _sink: Sink | None = None  # None stands for the application's
     _framing: Framing | None = None  # made when first asked for
     _body: RequestBody | None = None  # likewise
     _pump: Running | None = None
-    _buffered = 0  # bytes in _messages
     _channel: ByteChannel[bytes] | None = None  # for the reader
     _room: LoopWaiter | None = None  # where the pump waits for room
     _failure: Exception | None = None  # what the server's receive() raised
@@ -95,7 +88,6 @@ class Intake:
         self.limits = limits
         self._scope = scope
         self._server_receive = receive
-        self._messages: deque[Message] = deque()  # for the application
         self._waiting: list[LoopWaiter] = []  # tasks inside receive() or drain()
 
     # What is known.
@@ -165,6 +157,12 @@ class Intake:
         if self._pump is None and self._wants_more():
             self._pump = self.portal.spawn(self._run_pump)
 
+    async def invite(self) -> None:
+        """`start`, and see that the server's receive() has been called when this returns."""
+        self.start()
+        for _ in range(2):  # trio may run us before the pump once, but not twice
+            await self.portal.checkpoint()
+
     def watch(self) -> None:
         """Go on after the body, so that the disconnect is noticed when it comes."""
         self._watching = True
@@ -180,14 +178,14 @@ class Intake:
         """
         if self._owner is not Owner.READER:
             self.start()
-            if self._messages:
+            if self._application is not None and self._application.messages:
                 # A call under a scope that is cancelled already (that is how Starlette polls for
                 # a disconnect) must end here, and not take a chunk along.
                 await anyio.lowlevel.checkpoint()
         while True:
-            if self._messages and self._own_for_application():
-                message = self._messages.popleft()
-                self._buffered -= len(message.get("body", b""))
+            mine = self._application
+            if mine is not None and mine.messages and self._own_for_application():
+                message = mine.pop()
                 if self._room is not None:
                     self._room.ring()
                 return message
@@ -215,7 +213,7 @@ class Intake:
         goes on, within the bounds of `Limits`, until the body ends; after that the pump still
         throws away what comes, so that the last send cannot be held up by it.
         """
-        self._sink = Sink.NOWHERE
+        self._sink = Nowhere()
         if self._channel is not None:
             self._channel.break_with(ExchangeOver("the response is complete"))
         if self._room is not None:
@@ -236,7 +234,8 @@ class Intake:
             self._channel.break_with(error)
         if (pump := self._pump) is not None:
             pump.cancel()
-            with anyio.CancelScope(shield=True):  # it ends as soon as the server lets go
+            # it ends as soon as the server's receive() lets go of it
+            with anyio.move_on_after(self.limits.abandon_timeout, shield=True):
                 await pump.wait()
         self._tell()
 
@@ -262,7 +261,7 @@ class Intake:
         """
         here = threading.get_ident() == self.portal.thread_id
         if here and self._body is not None and self._body.phase is BodyPhase.ENDED:
-            return WholeBody(self._take_messages())  # no need of a channel
+            return WholeBody(self._take_chunks())  # no need of a channel
         channel, room, receiver = loop_to_thread(
             self.portal,
             self.limits.request,
@@ -286,37 +285,40 @@ class Intake:
 
     # The loop's own business.
 
-    def _take_messages(self) -> deque[bytes]:
-        """The chunks that have come and that nobody has taken."""
-        messages, self._messages = self._messages, deque()
-        self._buffered = 0
-        return deque(chunk for message in messages if (chunk := message.get("body", b"")))
-
     def _connect(self, channel: ByteChannel[bytes], room: LoopWaiter) -> None:
         """Re-route to the reader what is here and what will come."""
-        self._channel, self._sink = channel, Sink.CHANNEL
+        self._channel, self._sink = channel, ForReader(channel, self.body)
         if self._room is not None:
             self._room.ring()  # the pump waits at the old place; it must look for the new one
         self._room = room
-        for chunk in self._take_messages():
+        for chunk in self._take_chunks():
             channel.put_nowait(chunk, len(chunk))
         if self._response_complete:
             channel.break_with(ExchangeOver("the exchange is over"))
         elif self._failure is not None:
             channel.end(self._failure)
-        elif self._body is not None and self._body.phase is not BodyPhase.OPEN:
-            channel.end(self._body.error)
+        elif self.body.phase is not BodyPhase.OPEN:
+            channel.end(self.body.error)
+
+    def _take_chunks(self) -> deque[bytes]:
+        """What has come for the application and is the reader's now."""
+        return deque() if self._application is None else self._application.take_chunks()
 
     async def _run_pump(self) -> None:
         try:
             while self._wants_more():
                 message = await self._server_receive()
-                has_room = self._take(message)
+                chunk = self.body.feed(message)
+                if self.body.phase is BodyPhase.GONE:
+                    self.client_gone = True
+                if self._sink is None:
+                    self._sink = self._application = ForApplication(self.limits.prefetch_bytes)
+                has_room = self._sink.put(message, chunk)
                 if self._waiting or self._on_ready is not None or self.client_gone:
                     self._tell()
                 while not has_room:
                     await self._wait_for_room()
-                    has_room = self._has_room()
+                    has_room = self._sink.has_room()
         except Exception as error:
             self._fail(error)
         finally:
@@ -327,35 +329,6 @@ class Intake:
         if self._failure is not None or self.client_gone:
             return False
         return self._watching or self.body.coming
-
-    def _take(self, message: Message) -> bool:
-        """Put a message where it belongs; whether there is room for more."""
-        body = self.body
-        was_open = body.phase is BodyPhase.OPEN
-        chunk = body.feed(message)
-        if body.phase is BodyPhase.GONE:
-            self.client_gone = True
-        if self._sink is Sink.CHANNEL:
-            channel = self._channel
-            assert channel is not None, "the sink is the channel only once there is one"
-            room = not chunk or channel.put_nowait(chunk, len(chunk))
-            if was_open and body.phase is not BodyPhase.OPEN:
-                channel.end(body.error)
-            return room and body.phase is not BodyPhase.REFUSED
-        if self._sink is Sink.APPLICATION and message["type"] != "http.disconnect":
-            self._messages.append(message)
-            self._buffered += len(chunk)
-        return self._has_room()
-
-    def _has_room(self) -> bool:
-        if self._sink is Sink.NOWHERE:
-            return True
-        if self._sink is Sink.APPLICATION:
-            return self._buffered < self.limits.prefetch_bytes
-        assert self._channel is not None, "the sink is the channel only once there is one"
-        if self.body.phase is BodyPhase.REFUSED:
-            return False  # the rest is taken in by drain, if at all
-        return self._channel.ended or self._channel.has_room()
 
     async def _wait_for_room(self) -> None:
         if self._room is None:

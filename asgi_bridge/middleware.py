@@ -137,8 +137,8 @@ class AppExchange:
         if not released:
             return
         phase = gate.phase
-        if phase is Phase.STREAMING:
-            self._listen(released[0])
+        if phase is Phase.STREAMING and released[0]["type"] == "http.response.start":
+            await self._listen(released[0]["status"])
         elif phase is Phase.COMPLETE and intake.unfinished:
             await intake.drain()
         try:
@@ -149,14 +149,15 @@ class AppExchange:
         if phase is Phase.COMPLETE:
             intake.response_complete()
 
-    def _listen(self, first: Message) -> None:
+    async def _listen(self, status: int) -> None:
         """The response streams: see that the disconnect is noticed, and the body invited."""
         intake = self.intake
-        if first["type"] != "http.response.start":
-            return
-        if first["status"] < 300 or not intake.framing.expects_continue:
+        if not intake.framing.expects_continue:
+            intake.watch()
+        elif status < 300:
             # Servers drop the 100 once the response has begun, so an application that streams a
             # success, and may yet read, has its body invited now. A refusal does not want it.
+            await intake.invite()
             intake.watch()
 
     async def _finish(self) -> None:

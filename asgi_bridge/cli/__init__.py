@@ -5,12 +5,11 @@ default `run`, a function from the parsed arguments to the exit code.
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from . import serve
-from .errors import CommandError
+from .errors import CommandError, exit_code_of
 
 __all__ = ("main",)
 
@@ -38,19 +37,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: after --help and --version, as argparse does; or by the server.
     """
-    try:
-        parser = build_parser()
-        parsed = parser.parse_args(arguments)
-        if parsed.command is None:
-            parser.print_help()
-            return 0
-        exit_code: int = parsed.run(parsed)
-        return exit_code
-    except CommandError as error:
-        print(f"asgi-bridge: error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
+    return exit_code_of(lambda: run(arguments))
+
+
+def run(arguments: Sequence[str] | None) -> int:
+    parser = build_parser()
+    parsed = parser.parse_args(arguments)
+    if parsed.command is None:
+        parser.print_help()
         return 0
+    exit_code: int = parsed.run(parsed)
+    return exit_code
 
 
 def build_parser() -> Parser:

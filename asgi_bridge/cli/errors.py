@@ -1,5 +1,8 @@
 """The one error of the command line: its text is all that the user sees."""
 
+import sys
+from collections.abc import Callable
+
 from ..errors import BridgeError
 
 
@@ -14,3 +17,19 @@ class CommandError(BridgeError):
     def __init__(self, message: str, *, exit_code: int = 2) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def exit_code_of(run: Callable[[], int]) -> int:
+    """Run the body of a process; return its exit code, with a line on stderr where it failed."""
+    try:
+        return run()
+    except CommandError as error:
+        tell(f"error: {error}")
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 0
+
+
+def tell(text: str) -> None:
+    """Write a line of the command's own to stderr."""
+    print(f"asgi-bridge: {text}", file=sys.stderr, flush=True)

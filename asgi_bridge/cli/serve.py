@@ -1,19 +1,18 @@
 """`asgi-bridge serve`: an app, a handler or a plain function, behind a real server."""
 
 import argparse
-import signal
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .binding import BACKLOG, bind, parse_bind, url_of
-from .errors import CommandError
+from .errors import CommandError, tell
+from .loading import configure_logging, load_app
 from .servers import SERVERS, check_installed
 from .settings import Settings
-from .workers import configure_logging, load_app
+from .supervisor import sigterm_as_interrupt, supervise
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -117,23 +116,13 @@ def run(parsed: argparse.Namespace) -> int:
         configure_logging(settings.log_level)
         with closing(bind(host, port)) as bound:
             server = SERVERS[settings.server]
-            if server.takes_socket:
+            if not server.starts_workers:
                 # From here on a client's connection waits for the server, it is not refused.
                 bound.listen(BACKLOG)
-            settings.hand_over()
-            serving = f"serving {settings.target} on {url_of(bound)} ({settings.server})"
-            print(f"asgi-bridge: {serving}", file=sys.stderr, flush=True)
-            return server.run(settings, bound)
-
-
-@contextmanager
-def sigterm_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM raise KeyboardInterrupt, as SIGINT does, while no server handles it."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+            tell(f"serving {settings.target} on {url_of(bound)} ({settings.server})")
+            if server.starts_workers or (settings.workers == 1 and not settings.reload):
+                return server.serve(settings, bound)
+            return supervise(server.serve, settings, bound)
 
 
 def bind_address(text: str) -> tuple[str, int]:

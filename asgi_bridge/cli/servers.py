@@ -1,28 +1,25 @@
-"""The three servers: each gets the settings and a bound socket, and returns the exit code.
+"""The three servers. Each gets the settings and a bound socket, and serves until told to end.
 
-What differs: Hypercorn and uvicorn take the socket itself. Granian binds the port on its own, in
-every worker, with SO_REUSEPORT; our socket then only keeps the port from everyone else.
+Hypercorn and uvicorn serve on that socket, in the process they are called in; `supervisor` makes
+several of them, or one anew after each change. Granian starts its workers itself, and they bind
+the port on their own, with SO_REUSEPORT; our socket then only keeps it from everyone else.
 """
 
+import functools
 import importlib.util
 import logging
 import multiprocessing
-import signal
 import socket
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from .binding import BACKLOG
 from .errors import CommandError
+from .loading import create_app
+from .on_hypercorn import SERVE_ON
 from .settings import Settings
-from .target import parse_target
-from .workers import create_app
-
-WORKER_ENDED = "a worker process ended without being told to, and the server with it"
-FACTORY = "asgi_bridge.cli.workers:create_app"
+from .target import directory_of, parse_target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,82 +27,55 @@ class Server:
     """How to run one server.
 
     Attributes:
-        run: serves until SIGINT or SIGTERM and returns the exit code.
+        serve: serves until SIGINT or SIGTERM and returns the exit code.
         install: what pip installs to have it.
-        takes_socket: it serves on the socket it is given, which listens already.
+        starts_workers: it sees to --workers and --reload itself, and to listening.
     """
 
-    run: Callable[[Settings, socket.socket], int]
+    serve: Callable[[Settings, socket.socket], int]
     install: str
-    takes_socket: bool
+    starts_workers: bool
 
 
-def run_hypercorn(settings: Settings, bound: socket.socket) -> int:
+def serve_with_hypercorn(settings: Settings, bound: socket.socket) -> int:
     from hypercorn.config import Config
-    from hypercorn.run import run
     from hypercorn.utils import LifespanFailureError, LifespanTimeoutError
 
+    app = create_app(settings)
     config = Config()
-    # Hypercorn evaluates what stands behind the colon, so this is a call.
-    config.application_path = "asgi:asgi_bridge.cli.workers:create_app_for_hypercorn()"
     config.bind = [f"fd://{bound.detach()}"]
     config.backlog = BACKLOG
-    config.worker_class = settings.worker_class
-    config.workers = settings.workers
-    if settings.workers == 1 and not settings.reload and settings.worker_class != "trio":
-        # 0 is Hypercorn's word for "in this process". On trio it would not hear SIGTERM there.
-        config.workers = 0
-    config.use_reloader = settings.reload
     config.keep_alive_timeout = settings.keep_alive_timeout
     config.graceful_timeout = settings.graceful_timeout
     # Loggers, not file names: names would give them handlers beside the root's.
     config.errorlog = logging.getLogger("hypercorn.error")
     config.accesslog = logging.getLogger("hypercorn.access") if settings.access_log else None
     try:
-        if config.workers == 0:
-            return run(config)
-        with noting_signals() as was_told_to_end:
-            exit_code = run(config)
-            if not was_told_to_end():
-                raise CommandError(WORKER_ENDED, exit_code=1)
-            return min(abs(exit_code), 1)  # negative: a worker died of a signal
+        SERVE_ON[settings.worker_class](app, config)
     except (LifespanFailureError, LifespanTimeoutError) as error:
         raise CommandError(str(error), exit_code=1) from error
+    return 0
 
 
-def run_uvicorn(settings: Settings, bound: socket.socket) -> int:
+def serve_with_uvicorn(settings: Settings, bound: socket.socket) -> int:
     from uvicorn import Config, Server
-    from uvicorn.supervisors import ChangeReload, Multiprocess
 
     config = Config(
-        FACTORY,
-        factory=True,
+        create_app(settings),
         interface="asgi3",
-        reload=settings.reload,
-        reload_dirs=[str(each) for each in watched_directories(settings)] or None,
-        workers=settings.workers,
         log_config=None,
         access_log=settings.access_log,
         backlog=BACKLOG,
         timeout_keep_alive=settings.keep_alive_timeout,
         timeout_graceful_shutdown=settings.graceful_timeout,
     )
-    server = Server(config)
     # Not uvicorn.run: it takes a socket only as a number, takes that for a unix socket, and sets
     # no TCP_NODELAY on its connections.
-    if settings.reload:
-        ChangeReload(config, target=server.run, sockets=[bound]).run()
-    elif settings.workers > 1:
-        with noting_signals() as was_told_to_end:
-            Multiprocess(config, sockets=[bound]).run()
-            if not was_told_to_end():
-                raise CommandError(WORKER_ENDED, exit_code=1)
-    else:
-        server.run(sockets=[bound])
+    Server(config).run(sockets=[bound])
     return 0
 
 
-def run_granian(settings: Settings, bound: socket.socket) -> int:
+def serve_with_granian(settings: Settings, bound: socket.socket) -> int:
     from granian import Granian
     from granian.constants import Interfaces
     from granian.http import HTTP1Settings
@@ -136,42 +106,18 @@ def run_granian(settings: Settings, bound: socket.socket) -> int:
         http1_settings=HTTP1Settings(header_read_timeout=settings.keep_alive_timeout * 1000),
         workers_kill_timeout=settings.graceful_timeout,
         reload=settings.reload,
-        reload_paths=watched_directories(settings),
-    ).serve(target_loader=create_app, wrap_loader=False)
+        reload_paths=[directory_of(parse_target(settings.target), settings.app_dir)],
+    ).serve(target_loader=functools.partial(create_app, settings), wrap_loader=False)
     return 0
 
 
 SERVERS: Final[Mapping[str, Server]] = {
-    "hypercorn": Server(run=run_hypercorn, install="'asgi_bridge[serve]'", takes_socket=True),
-    "uvicorn": Server(run=run_uvicorn, install="uvicorn", takes_socket=True),
-    "granian": Server(run=run_granian, install="granian", takes_socket=False),
+    "hypercorn": Server(
+        serve=serve_with_hypercorn, install="'asgi_bridge[serve]'", starts_workers=False
+    ),
+    "uvicorn": Server(serve=serve_with_uvicorn, install="uvicorn", starts_workers=False),
+    "granian": Server(serve=serve_with_granian, install="granian", starts_workers=True),
 }
-
-
-@contextmanager
-def noting_signals() -> Iterator[Callable[[], bool]]:
-    """Give a function that says whether SIGINT or SIGTERM has come, whoever handles it.
-
-    Hypercorn and uvicorn end when a worker cannot start or, Hypercorn, dies, and then may return
-    as if they had been told to: measured, an exit code of 0 on which no service manager would
-    start them again. For use where no event loop runs, which would take the wake-up descriptor.
-    """
-    notes, noted = socket.socketpair()
-    with notes, noted:
-        notes.setblocking(False)
-        noted.setblocking(False)
-        before = signal.set_wakeup_fd(noted.fileno())
-        try:
-            yield lambda: not {signal.SIGINT, signal.SIGTERM}.isdisjoint(received(notes))
-        finally:
-            signal.set_wakeup_fd(before)
-
-
-def received(notes: socket.socket) -> bytes:
-    try:
-        return notes.recv(4096)
-    except BlockingIOError:
-        return b""
 
 
 def check_installed(settings: Settings) -> None:
@@ -188,11 +134,3 @@ def check_installed(settings: Settings) -> None:
     for package, install in needed.items():
         if importlib.util.find_spec(package) is None:
             raise CommandError(f"{package} is not installed; pip install {install}")
-
-
-def watched_directories(settings: Settings) -> list[Path]:
-    """Where uvicorn and granian look for changes. Hypercorn watches every imported file."""
-    if not settings.reload:
-        return []
-    origin = parse_target(settings.target).origin
-    return [origin.resolve().parent if isinstance(origin, Path) else Path(settings.app_dir)]

@@ -1,20 +1,11 @@
-"""What `asgi-bridge serve` was told, in a form that reaches the servers' worker processes.
+"""What `asgi-bridge serve` was told, in one value that can be sent to worker processes."""
 
-Hypercorn, uvicorn and granian start their workers as fresh processes and give them an import
-string. Ours names a function of `workers`, which finds the settings in the environment.
-"""
-
-import json
-import os
-from dataclasses import asdict, dataclass
-from typing import Any
-
-VARIABLE = "ASGI_BRIDGE_SERVE"
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The arguments of `asgi-bridge serve`.
+    """The arguments of `asgi-bridge serve`, but for the address.
 
     Attributes:
         target: as given.
@@ -41,13 +32,3 @@ class Settings:
     access_log: bool
     keep_alive_timeout: int
     graceful_timeout: int
-
-    def hand_over(self) -> None:
-        """Put the settings where this process's children find them."""
-        os.environ[VARIABLE] = json.dumps(asdict(self))
-
-    @classmethod
-    def handed_over(cls) -> "Settings":
-        """What `hand_over` put there, in this process or in a parent of it."""
-        fields: dict[str, Any] = json.loads(os.environ[VARIABLE])
-        return cls(**fields)

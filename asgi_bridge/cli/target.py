@@ -55,6 +55,13 @@ def parse_target(text: str) -> Target:
     return Target(origin, name)
 
 
+def directory_of(target: Target, app_dir: str) -> Path:
+    """Where the sources that belong to a target are looked for."""
+    if isinstance(target.origin, Path):
+        return target.origin.resolve().parent
+    return Path(app_dir)
+
+
 def bad_target(text: str, hint: str = "") -> CommandError:
     return CommandError(f"TARGET is module:name or path/to/file.py:name, not {text!r}{hint}")
 

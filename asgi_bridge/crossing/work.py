@@ -7,7 +7,7 @@ from typing import Any, Final
 import anyio
 
 from .ends import ThreadSender
-from .pool import Job
+from .lines import Job
 from .portal import Portal
 from .waiters import LoopWaiter
 

@@ -21,18 +21,22 @@ def pieces(chunks: deque[bytes], limit: int) -> Iterator[bytes]:
     size = 0
     while chunks:
         chunk = chunks.popleft()
+        if not chunk:
+            continue
         if size + len(chunk) <= limit:
             joined.append(chunk)
             size += len(chunk)
             continue
         if joined:
             yield joined[0] if len(joined) == 1 else b"".join(joined)
-        cut = 0
+            joined, size = [], 0
         if len(chunk) > limit:
             view = memoryview(chunk)
-            for cut in range(limit, len(chunk) + 1, limit):
-                yield bytes(view[cut - limit : cut])
-            chunk = bytes(view[cut:])
-        joined, size = [chunk], len(chunk)
-    if size:
+            whole = len(chunk) - len(chunk) % limit
+            for cut in range(0, whole, limit):
+                yield bytes(view[cut : cut + limit])
+            chunk = bytes(view[whole:])
+        if chunk:
+            joined, size = [chunk], len(chunk)
+    if joined:
         yield joined[0] if len(joined) == 1 else b"".join(joined)

@@ -1,10 +1,12 @@
 """What a client is told about a failure that came before the first byte."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from ..errors import BridgeError, HTTPError, phrase_of
+from ..headers import ResponseHeaders
 from ..types import RawHeaders
 
 
@@ -30,8 +32,8 @@ def refusal_of(error: Exception) -> Refusal:
 
     An exception stands for a status if it has an integer `status_code` from 400 to 599, such as
     `HTTPError` and Starlette's `HTTPException`; its `detail`, if that is text, becomes the body,
-    and its `headers`, if that is a mapping, are added. Anything else is a 500 that says nothing of
-    its cause.
+    and its `headers`, if that is a mapping, are added, but for what no header can hold. Anything
+    else is a 500 that says nothing of its cause.
     """
     status = getattr(error, "status_code", None)
     if not isinstance(status, int) or not 400 <= status <= 599:
@@ -47,13 +49,13 @@ def refusal_of(error: Exception) -> Refusal:
     )
 
 
-def _plain(status: int, text: str, extra: Mapping[str, str], *, unexpected: bool) -> Refusal:
-    body = text.encode()
-    headers = [
-        (b"content-type", b"text/plain; charset=utf-8"),
-        (b"content-length", str(len(body)).encode()),
-    ]
-    headers += [
-        (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in extra.items()
-    ]
-    return Refusal(status, headers, body, unexpected)
+def _plain(status: int, text: str, extra: Mapping[Any, Any], *, unexpected: bool) -> Refusal:
+    body = text.encode(errors="replace")
+    headers = ResponseHeaders()
+    length = str(len(body))
+    headers.update({"content-type": "text/plain; charset=utf-8", "content-length": length})
+    for name, value in extra.items():
+        with suppress(TypeError, ValueError):  # an odd header must not hide the status
+            headers[name] = value
+    headers["content-length"] = length  # again: the exception's was not this body's
+    return Refusal(status, headers.freeze(), body, unexpected)

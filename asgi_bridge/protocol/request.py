@@ -45,6 +45,7 @@ BODY_TRANSITIONS: Final[Mapping[tuple[BodyPhase, BodySignal], BodyPhase]] = {
     (BodyPhase.OPEN, BodySignal.DISCONNECT): BodyPhase.GONE,
     (BodyPhase.REFUSED, BodySignal.MORE): BodyPhase.REFUSED,
     (BodyPhase.REFUSED, BodySignal.LAST): BodyPhase.BROKEN,
+    (BodyPhase.REFUSED, BodySignal.SHORT): BodyPhase.BROKEN,
     (BodyPhase.REFUSED, BodySignal.DISCONNECT): BodyPhase.GONE,
     (BodyPhase.ENDED, BodySignal.DISCONNECT): BodyPhase.GONE,
     (BodyPhase.BROKEN, BodySignal.DISCONNECT): BodyPhase.GONE,
@@ -138,7 +139,8 @@ def framing_of(headers: Iterable[tuple[bytes, bytes]]) -> Framing:
     expects_continue = False
     for name, value in headers:
         if name == b"content-length":
-            length = int(value) if value.isdigit() else None
+            # int() refuses thousands of digits; no body has more bytes than 18 digits can say
+            length = int(value) if value.isdigit() and len(value) <= 18 else None
         elif name == b"expect":
             expects_continue = value.lower() == b"100-continue"
     return Framing(length, expects_continue)

@@ -130,8 +130,10 @@ class ResponseGate:
         """
         match self.phase:
             case Phase.HELD:
-                self._trailers_promised = False
-                return self.feed({"type": "http.response.body", "body": b"", "more_body": False})
+                end = self.feed({"type": "http.response.body", "body": b"", "more_body": False})
+                if self._trailers_promised:  # a server that was promised them waits for them
+                    end += self.feed({"type": "http.response.trailers", "headers": []})
+                return end
             case Phase.STREAMING | Phase.TRAILERS:
                 raise ResponseIncomplete(
                     f"the application returned while its response was {self.phase}"

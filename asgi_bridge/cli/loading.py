@@ -1,4 +1,4 @@
-"""What runs in the process that serves: the app's factory, under the names servers import.
+"""The app and the logging of a process that serves.
 
 The command loads the target once itself, so that its errors come at once. A server that runs in
 the command's own process gets that same app; worker processes load it again.
@@ -8,15 +8,11 @@ import asyncio
 import functools
 import inspect
 import logging
-import multiprocessing
-import signal
-import sys
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
 
 from ..types import ASGIApp
-from .errors import CommandError
+from .errors import CommandError, tell
 from .kinds import app_of
 from .settings import Settings
 from .target import calling_user_code, load_object, parse_target
@@ -26,9 +22,6 @@ ACCESS_LOGGERS = ("hypercorn.access", "uvicorn.access")
 
 # Who logs a cancelled request with its traceback: asyncio's streams up to Python 3.12, and uvicorn.
 CANCELLATION_LOGGERS = ("asyncio", "uvicorn.error")
-
-# Seconds a worker still has for its lifespan's end after its requests' end. Out of the air.
-LIFESPAN_GRACE = 5
 
 
 @functools.cache
@@ -49,8 +42,8 @@ def load_app(settings: Settings) -> ASGIApp:
     return app_of(loaded, name)
 
 
-def create_app() -> ASGIApp:
-    """Return the app that the environment's settings name; the servers' import string.
+def create_app(settings: Settings) -> ASGIApp:
+    """Return the app for a server in this process, with the process' logging set up.
 
     Under --reload a target that cannot be loaded is not the end: an app that answers 500 with
     the reason takes its place until the file is mended.
@@ -58,34 +51,15 @@ def create_app() -> ASGIApp:
     Raises:
         CommandError: whatever is wrong with the target, without --reload.
     """
-    settings = Settings.handed_over()
     try:
         app = load_app(settings)
     except CommandError as error:
         if not settings.reload:
             raise
-        print(f"asgi-bridge: error: {error}", file=sys.stderr, flush=True)
+        tell(f"error: {error}")
         app = app_answering(error)
     configure_logging(settings.log_level)
     return app
-
-
-def create_app_for_hypercorn() -> ASGIApp:
-    """`create_app` for Hypercorn, whose workers do not care for SIGTERM.
-
-    A SIGTERM would end such a worker in the middle of its requests, and each gets one: from a
-    service manager that signals the whole group, and from Hypercorn itself as soon as the first
-    of them is done. The parent has told it to end by then, so it may take its time, but no more
-    than its time.
-    """
-    if multiprocessing.parent_process() is not None:
-        grace = Settings.handed_over().graceful_timeout + LIFESPAN_GRACE
-
-        def end_in_time(number: int, frame: FrameType | None) -> None:
-            signal.alarm(grace)  # whose own default is to end the process
-
-        signal.signal(signal.SIGTERM, end_in_time)
-    return create_app()
 
 
 def app_answering(error: CommandError) -> ASGIApp:

@@ -1,0 +1,91 @@
+"""Hypercorn on each of its event loops, told to end by SIGINT or SIGTERM."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from ..types import ASGIApp, Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from hypercorn.config import Config
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def serve_on_asyncio(app: ASGIApp, config: "Config") -> None:
+    with asyncio.Runner() as runner:
+        runner.run(serve_until_signal(app, config))
+
+
+def serve_on_uvloop(app: ASGIApp, config: "Config") -> None:
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve_until_signal(app, config))
+
+
+async def serve_until_signal(app: ASGIApp, config: "Config") -> None:
+    from hypercorn.asyncio import serve
+
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    for number in SIGNALS:
+        loop.add_signal_handler(number, told.set)
+    requests = RunningRequests(app)
+
+    async def until_told() -> None:
+        await told.wait()
+        # From Python 3.12 on Hypercorn 0.18 waits for its connections without end, before it
+        # comes to its own graceful_timeout.
+        loop.call_later(config.graceful_timeout, requests.cancel)
+
+    await serve(requests, config, shutdown_trigger=until_told, mode="asgi")  # type: ignore[arg-type] # Hypercorn's scopes are TypedDicts
+
+
+class RunningRequests:
+    """An app around an app that can cancel what runs in it, its lifespan excepted."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "a coroutine runs in a task"
+        if scope["type"] != "lifespan":
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        await self._app(scope, receive, send)
+
+    def cancel(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+
+def serve_on_trio(app: ASGIApp, config: "Config") -> None:
+    import trio
+    from hypercorn.trio import serve
+
+    async def serve_until_signal() -> None:
+        with trio.open_signal_receiver(*SIGNALS) as signals:
+            await serve(app, config, shutdown_trigger=signals.__anext__, mode="asgi")  # type: ignore[arg-type] # as above
+
+    try:
+        trio.run(serve_until_signal)
+    except BaseExceptionGroup as group:
+        raise only_one_of(group)  # noqa: B904  # its context is the group, and that is right
+
+
+def only_one_of(error: BaseException) -> BaseException:
+    """The exception in a group of one, however deep; a group of several as it is."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+SERVE_ON: Final[Mapping[str, Callable[[ASGIApp, "Config"], None]]] = {
+    "asyncio": serve_on_asyncio,
+    "uvloop": serve_on_uvloop,
+    "trio": serve_on_trio,
+}

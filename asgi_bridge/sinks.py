@@ -1,0 +1,82 @@
+"""Where an intake's pump puts what comes: three places, one at a time. Loop thread only."""
+
+from collections import deque
+from typing import Protocol
+
+from .crossing.channel import ByteChannel
+from .protocol.request import BodyPhase, RequestBody
+from .types import Message
+
+
+class Sink(Protocol):
+    """Where messages go."""
+
+    def put(self, message: Message, chunk: bytes) -> bool:
+        """Take a message, and the part of the body that it brought; then as `has_room`."""
+
+    def has_room(self) -> bool:
+        """Whether the pump may fetch another; where not, the pump's waiter is rung in time."""
+
+
+class ForApplication:
+    """Messages as they came, for an application that reads them itself.
+
+    Args:
+        limit: bytes at which the pump stops.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.messages: deque[Message] = deque()
+        self._limit = limit
+        self._held = 0  # bytes of body in messages
+
+    def put(self, message: Message, chunk: bytes) -> bool:
+        if message["type"] != "http.disconnect":  # that is latched by the intake
+            self.messages.append(message)
+            self._held += len(chunk)
+        return self.has_room()
+
+    def has_room(self) -> bool:
+        return self._held < self._limit
+
+    def pop(self) -> Message:
+        """The oldest message."""
+        message = self.messages.popleft()
+        self._held -= len(message.get("body", b""))
+        return message
+
+    def take_chunks(self) -> deque[bytes]:
+        """Everything, as chunks for a reader that has claimed the body; none is empty."""
+        messages, self.messages = self.messages, deque()
+        self._held = 0
+        return deque(chunk for message in messages if (chunk := message.get("body", b"")))
+
+
+class ForReader:
+    """The body's bytes, for a reader on a worker thread."""
+
+    def __init__(self, channel: ByteChannel[bytes], body: RequestBody) -> None:
+        self._channel = channel
+        self._body = body
+
+    def put(self, message: Message, chunk: bytes) -> bool:
+        room = not chunk or self._channel.put_nowait(chunk, len(chunk))
+        if self._body.phase is not BodyPhase.OPEN:
+            self._channel.end(self._body.error)
+            return self._body.phase is not BodyPhase.REFUSED
+        return room
+
+    def has_room(self) -> bool:
+        if self._body.phase is BodyPhase.REFUSED:
+            return False  # the rest is taken in by drain, if at all
+        return self._channel.ended or self._channel.has_room()
+
+
+class Nowhere:
+    """Thrown away, for a body that nobody will read."""
+
+    def put(self, message: Message, chunk: bytes) -> bool:
+        return True
+
+    def has_room(self) -> bool:
+        return True

@@ -220,7 +220,7 @@ class HandlerExchange:
             )
 
     async def _send_batches(self, batch: deque[bytes]) -> None:
-        if not any(batch):  # the function has flushed the bare head
+        if not any(batch):  # the function has sent the bare head
             await self._forward(body(b"", more_body=True))
         try:
             while True:

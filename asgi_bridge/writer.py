@@ -4,7 +4,7 @@
 #         nothing may depend on that: status and headers are fixed, and a failure cuts the
 #         connection, from the first byte on.
 # Rule 2: an empty chunk is not a first byte (PEP 3333: the first *non-empty* one). A decompressor
-#         yields many before it finds out that its input is broken. `flush` sends the bare head.
+#         yields many before it finds out that its input is broken. `send_head` sends it bare.
 # Rule 3: what is handed over is kept as it was: a buffer that its owner may change is copied.
 # Rule 4: a declared content-length is a promise. A byte too many is refused before it is sent, and
 #         a byte too few is a failure, never an end.
@@ -46,7 +46,7 @@ class Response(io.BufferedIOBase):
     Attributes:
         headers: the response headers, see `ResponseHeaders`.
 
-    `write` and `flush` may raise, beside what is said there:
+    `write`, `flush` and `send_head` may raise, beside what is said there:
 
     Raises:
         ClientDisconnected: the client left.
@@ -119,10 +119,15 @@ class Response(io.BufferedIOBase):
         return size
 
     def flush(self) -> None:
-        """Send the head now if nothing has been written yet.
+        """Do nothing: what was written leaves as soon as the client takes it.
 
-        What was written needs no flush: it leaves as soon as the client takes it.
+        It does not send the bare head, since a text or zip file that is closed on the way out of
+        a failure flushes too, and would make it too late for an honest status. See `send_head`.
         """
+        self._check()
+
+    def send_head(self) -> None:
+        """Send status and headers now, before the first byte; once there is one, do nothing."""
         self._check()
         if self._head is None:
             self.fix_head()
@@ -131,7 +136,7 @@ class Response(io.BufferedIOBase):
     @property
     def head(self) -> Head:
         """Status and headers, once they are fixed. For the exchange, not for handlers."""
-        assert self._head is not None, "write, flush and finish fix the head before any output"
+        assert self._head is not None, "write, send_head and finish fix the head before any output"
         return self._head
 
     def fix_head(self) -> Head:
@@ -167,7 +172,6 @@ class Response(io.BufferedIOBase):
 
     def close(self) -> None:
         """Allow no more writes. The response ends when the handler returns, not here."""
-        # IOBase.close would flush, and so send the head of a response that may still fail
         self._closed = True
 
     def __del__(self) -> None:

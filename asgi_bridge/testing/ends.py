@@ -46,12 +46,13 @@ class ReceiveEnd:
         max_pending: how many calls may wait at once.
         is_open: whether the client could still send; once false, the end of the script is a
             disconnect.
+        is_cancelled: whether the app's task has been cancelled by the test.
         changes: told of every change.
 
     Attributes:
         script: what has not been delivered yet.
         pending: calls that have not returned.
-        cancellations: calls that were cancelled while `is_open()`.
+        cancellations: calls that were cancelled while `is_open()` and not `is_cancelled()`.
 
     Raises:
         ValueError: something follows DISCONNECT.
@@ -63,6 +64,7 @@ class ReceiveEnd:
         *,
         max_pending: int,
         is_open: Callable[[], bool],
+        is_cancelled: Callable[[], bool],
         changes: Changes,
     ) -> None:
         self.script: deque[Scripted] = deque()
@@ -70,6 +72,7 @@ class ReceiveEnd:
         self.cancellations = 0
         self._max_pending = max_pending
         self._is_open = is_open
+        self._is_cancelled = is_cancelled
         self._changes = changes
         for item in script:
             self.add(item)
@@ -114,7 +117,7 @@ class ReceiveEnd:
             await anyio.lowlevel.checkpoint()
             await self._changes.until(self._has_next)
         except anyio.get_cancelled_exc_class():
-            if self._is_open():
+            if self._is_open() and not self._is_cancelled():
                 self.cancellations += 1
             raise
         finally:

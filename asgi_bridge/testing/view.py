@@ -28,7 +28,11 @@ class View:
         self._task = AppTask(self._changes)
         self._sending = SendEnd(self._changes)
         self._receiving = ReceiveEnd(
-            receive, max_pending=max_receives, is_open=self._is_open, changes=self._changes
+            receive,
+            max_pending=max_receives,
+            is_open=self._is_open,
+            is_cancelled=self._is_cancelled,
+            changes=self._changes,
         )
 
     @property
@@ -95,7 +99,11 @@ class View:
 
     def _is_open(self) -> bool:
         """Tell whether the client could still send something that matters."""
-        return self.outcome.state is AppState.RUNNING and not self.complete
+        return not (self._task.ended or self.complete)
+
+    def _is_cancelled(self) -> bool:
+        """Tell whether the test has cancelled the app; no server tells of a disconnect then."""
+        return self.outcome.state in (AppState.CANCELLING, AppState.CANCELLED)
 
     def _account(self) -> str:
         """Put into words where everything stands, for a failure."""

@@ -81,7 +81,12 @@ class HandlerExchange:
             portal, limits.response, timeout=limits.write_timeout
         )
         sender, self._output = ends
-        self._response = Response(sender, method=scope["method"], loop_thread_id=portal.thread_id)
+        self._response = Response(
+            sender,
+            method=scope["method"],
+            loop_thread_id=portal.thread_id,
+            message_bytes=limits.message_bytes,
+        )
         self._request = Request(scope)
         self._job = Work(partial(function, self._request, self._response), sender)
 

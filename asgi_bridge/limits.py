@@ -1,8 +1,13 @@
 """Limits: every bound of an exchange in one frozen value, sizes in bytes and times in seconds."""
 
 from dataclasses import dataclass, field, fields
+from typing import Final
 
 from .protocol.watermarks import Watermarks
+
+# What an asyncio transport holds before it makes its writer wait: a message of this size leaves no
+# more of itself in a server than the transport would keep of any.
+DEFAULT_MESSAGE_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +39,7 @@ class Limits:
     prefetch_bytes: int = 64 * 1024
     request: Watermarks = field(default_factory=Watermarks)
     response: Watermarks = field(default_factory=Watermarks)
-    message_bytes: int = 64 * 1024
+    message_bytes: int = DEFAULT_MESSAGE_BYTES
     max_body_bytes: int | None = None
     spool_max_bytes: int = 1024 * 1024 * 1024
     read_timeout: float | None = 60.0

@@ -6,7 +6,10 @@
 # Rule 2: an empty chunk is not a first byte (PEP 3333: the first *non-empty* one). A decompressor
 #         yields many before it finds out that its input is broken. `send_head` sends it bare.
 # Rule 3: what is handed over is kept as it was: a buffer that its owner may change is copied.
-# Rule 4: a declared content-length is a promise. A byte too many is refused before it is sent, and
+# Rule 4: a large chunk is cut here and not on the loop. The pieces then count one by one against the
+#         channel's bound, and the copies are made from the worker's memory: on the loop's thread
+#         they cost a page fault for every 4 KiB (measured: 256 a MiB, a third of the upload's time).
+# Rule 5: a declared content-length is a promise. A byte too many is refused before it is sent, and
 #         a byte too few is a failure, never an end.
 """Response: the binary file that a handler writes to, or that is written for it."""
 
@@ -17,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .crossing.ends import ThreadSender
 from .errors import LengthMismatch, ResponseStarted, WrongThread
 from .headers import ResponseHeaders
+from .limits import DEFAULT_MESSAGE_BYTES
 from .protocol.request import framing_of
 from .types import RawHeaders
 
@@ -61,13 +65,21 @@ class Response(io.BufferedIOBase):
     if TYPE_CHECKING:
         name: Any  # io.TextIOWrapper's stub asks for it; as with io.BytesIO, there is none
 
-    def __init__(self, sender: ThreadSender[bytes], *, method: str, loop_thread_id: int) -> None:
+    def __init__(
+        self,
+        sender: ThreadSender[bytes],
+        *,
+        method: str,
+        loop_thread_id: int,
+        message_bytes: int = DEFAULT_MESSAGE_BYTES,
+    ) -> None:
         self.headers = ResponseHeaders()
         self._status = 200
         self._head: Head | None = None  # set by the first byte
         self._sender = sender
         self._method = method
         self._loop_thread_id = loop_thread_id
+        self._message_bytes = message_bytes
         self._written = 0
         self._closed = False
 
@@ -114,9 +126,18 @@ class Response(io.BufferedIOBase):
         if not head.bodiless:
             if head.declared is not None and total > head.declared:
                 raise LengthMismatch(total, head.declared)
-            self._sender.put(data, size)
+            if size <= self._message_bytes:
+                self._sender.put(data, size)
+            else:
+                self._put_pieces(data)
         self._written = total
         return size
+
+    def _put_pieces(self, data: bytes) -> None:
+        with memoryview(data) as view:
+            for begin in range(0, len(data), self._message_bytes):
+                piece = bytes(view[begin : begin + self._message_bytes])
+                self._sender.put(piece, len(piece))
 
     def flush(self) -> None:
         """Do nothing: what was written leaves as soon as the client takes it.

@@ -51,12 +51,16 @@ class RunningRequests:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
         task = asyncio.current_task()
         assert task is not None, "a coroutine runs in a task"
-        if scope["type"] != "lifespan":
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        await self._app(scope, receive, send)
+        self._tasks.add(task)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._tasks.discard(task)
 
     def cancel(self) -> None:
         for task in self._tasks:

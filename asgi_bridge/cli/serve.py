@@ -1,8 +1,9 @@
 """`asgi-bridge serve`: an app, a handler or a plain function, behind a real server."""
 
 import argparse
-from collections.abc import Callable
-from contextlib import closing
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from .errors import CommandError, tell
 from .loading import configure_logging, load_app
 from .servers import SERVERS, check_installed
 from .settings import Settings
-from .supervisor import sigterm_as_interrupt, supervise
+from .supervisor import supervise
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -123,6 +124,16 @@ def run(parsed: argparse.Namespace) -> int:
             if server.starts_workers or (settings.workers == 1 and not settings.reload):
                 return server.serve(settings, bound)
             return supervise(server.serve, settings, bound)
+
+
+@contextmanager
+def sigterm_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM raise KeyboardInterrupt, as SIGINT does, while no server handles it."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def bind_address(text: str) -> tuple[str, int]:

@@ -9,9 +9,11 @@ import functools
 import importlib.util
 import logging
 import multiprocessing
+import signal
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import FrameType
 from typing import Final
 
 from .binding import BACKLOG
@@ -60,6 +62,13 @@ def serve_with_hypercorn(settings: Settings, bound: socket.socket) -> int:
 def serve_with_uvicorn(settings: Settings, bound: socket.socket) -> int:
     from uvicorn import Config, Server
 
+    class QuietServer(Server):
+        """Ends as uvicorn does, but does not then raise the signal again that has ended it."""
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            self.force_exit = self.should_exit and sig == signal.SIGINT
+            self.should_exit = True
+
     config = Config(
         create_app(settings),
         interface="asgi3",
@@ -71,7 +80,7 @@ def serve_with_uvicorn(settings: Settings, bound: socket.socket) -> int:
     )
     # Not uvicorn.run: it takes a socket only as a number, takes that for a unix socket, and sets
     # no TCP_NODELAY on its connections.
-    Server(config).run(sockets=[bound])
+    QuietServer(config).run(sockets=[bound])
     return 0
 
 

@@ -1,8 +1,8 @@
 """Worker processes for the servers that serve in one process: several, or one that is renewed.
 
-A worker that a signal killed is replaced. One that ended by itself could not start, or found
-itself unable to go on, and so would its successor: then the others are ended too, and the command
-fails. Under --reload the next change of a file is waited for instead.
+A worker that was killed, or that somebody else told to end, is replaced. One that failed could not
+start, or found itself unable to go on, and so would its successor: then the others are ended too,
+and the command fails. Under --reload the next change of a file is waited for instead.
 """
 
 import multiprocessing
@@ -40,7 +40,7 @@ def supervise(serve: Serve, settings: Settings, bound: socket.socket) -> int:
         bound: the listening socket that all of them share.
 
     Raises:
-        CommandError: a worker ended by itself.
+        CommandError: a worker failed.
     """
     workers: list[SpawnProcess] = []
     with noting_signals() as told:
@@ -69,11 +69,10 @@ def replace(
             workers.remove(worker)
             exit_code = worker.exitcode
             assert exit_code is not None, "it is not alive"
-            if exit_code >= 0:
-                message = f"a worker process ended by itself, with exit code {exit_code}"
-                raise CommandError(message, exit_code=1)
-            name = signal.Signals(-exit_code).name
-            tell(f"{name} killed a worker process; another one takes its place")
+            if exit_code > 0:
+                raise CommandError(f"a worker process failed, exit code {exit_code}", exit_code=1)
+            how = f"was killed by {signal.Signals(-exit_code).name}" if exit_code else "has ended"
+            tell(f"a worker process {how}; another one takes its place")
 
 
 def renew(
@@ -108,9 +107,8 @@ def start(serve: Serve, settings: Settings, bound: socket.socket) -> SpawnProces
 
 
 def work(serve: Serve, settings: Settings, bound: socket.socket) -> None:
-    """What a worker process runs."""
-    with sigterm_as_interrupt():
-        sys.exit(exit_code_of(lambda: serve(settings, bound)))
+    """What a worker process runs. Until its server handles SIGTERM, that ends it in silence."""
+    sys.exit(exit_code_of(lambda: serve(settings, bound)))
 
 
 def end(workers: list[SpawnProcess], settings: Settings, told: socket.socket) -> None:
@@ -148,16 +146,6 @@ def noting_signals() -> Iterator[socket.socket]:
         finally:
             for number in numbers:
                 signal.signal(number, before[number])
-
-
-@contextmanager
-def sigterm_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM raise KeyboardInterrupt, as SIGINT does, while no server handles it."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def is_readable(told: socket.socket) -> bool:

@@ -14,7 +14,8 @@ _portal: trio.lowlevel.RunVar["TrioPortal"] = trio.lowlevel.RunVar("asgi_bridge.
 
 def running_trio_portal() -> "TrioPortal | None":
     """The portal of the trio run on this thread, None where trio is not running here."""
-    if not trio.lowlevel.in_trio_run():
+    # Not in_trio_run: below a guest run, that is true of the host loop's own tasks too.
+    if not trio.lowlevel.in_trio_task():
         return None
     try:
         return _portal.get()
@@ -38,6 +39,8 @@ class TrioPortal(Portal):
             pass
 
     async def checkpoint(self) -> None:
+        # Twice: trio runs a batch in a random order, so after one the others may yet have to run.
+        await trio.lowlevel.checkpoint()
         await trio.lowlevel.checkpoint()
 
     def waiter(self) -> LoopWaiter:
@@ -66,6 +69,8 @@ class TrioTask:
         try:
             with self._scope:
                 await function()
+        except Exception:
+            pass  # dropped, see Running
         finally:
             self._done.set()
 

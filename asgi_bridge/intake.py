@@ -198,6 +198,9 @@ class Intake:
                 return {"type": "http.disconnect"}
             self.watch()
             await self._changed()
+            # On asyncio a message may come before the cancellation of a scope is delivered; the
+            # call is to end with the cancellation then, and not with a chunk that nobody takes.
+            await anyio.lowlevel.checkpoint_if_cancelled()
 
     def response_complete(self) -> None:
         """The response is complete: whoever still waits in `receive` gets its disconnect."""

@@ -98,7 +98,7 @@ class AppExchange:
         """Call the application, and see its response to its end.
 
         Returns:
-            COMPLETE or CLIENT_GONE.
+            COMPLETE, CLIENT_GONE, or FAILED for an application that answered nothing.
 
         Raises:
             BaseException: what the application raised, unless the client's leaving caused it.
@@ -117,11 +117,13 @@ class AppExchange:
             reason = intake.gone_error() if intake.client_gone else error
             if not caused_by_disconnect(error):
                 raise
-            logger.info("%s %s: %s", scope["method"], scope["path"], error)
+            logger.info("%s %s: %s", scope["method"], scope["path"], reason)
         finally:
             if not intake.untouched:
                 await intake.close(reason or ExchangeOver("the exchange is over"))
-        return Outcome.COMPLETE if gate.phase is Phase.COMPLETE else Outcome.CLIENT_GONE
+        if gate.phase is Phase.COMPLETE:
+            return Outcome.COMPLETE
+        return Outcome.CLIENT_GONE if intake.client_gone else Outcome.FAILED
 
     async def send(self, message: Message) -> None:
         """The application's `send`.

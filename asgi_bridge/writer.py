@@ -6,9 +6,8 @@
 # Rule 2: an empty chunk is not a first byte (PEP 3333: the first *non-empty* one). A decompressor
 #         yields many before it finds out that its input is broken. `send_head` sends it bare.
 # Rule 3: what is handed over is kept as it was: a buffer that its owner may change is copied.
-# Rule 4: a large chunk is cut here and not on the loop. The pieces then count one by one against the
-#         channel's bound, and the copies are made from the worker's memory: on the loop's thread
-#         they cost a page fault for every 4 KiB (measured: 256 a MiB, a third of the upload's time).
+# Rule 4: a large chunk is cut here and not on the loop. The pieces then count one by one against
+#         the channel's bound, and it is not the loop's thread that has to copy them.
 # Rule 5: a declared content-length is a promise. A byte too many is refused before it is sent, and
 #         a byte too few is a failure, never an end.
 """Response: the binary file that a handler writes to, or that is written for it."""

@@ -83,10 +83,11 @@ def renew(
     told: socket.socket,
 ) -> None:
     directory = directory_of(parse_target(settings.target), settings.app_dir)
+    imported = imported_files()  # once: what is imported from here on has not changed
     while True:
-        before = modification_times(directory)
+        before = modification_times(directory, imported)
         workers.append(start(serve, settings, bound))
-        while modification_times(directory) == before:
+        while modification_times(directory, imported) == before:
             if wait([told], RELOAD_INTERVAL):
                 return
         tell("a file has changed; starting again")
@@ -152,11 +153,16 @@ def is_readable(told: socket.socket) -> bool:
     return bool(wait([told], 0))
 
 
-def modification_times(directory: Path) -> dict[str, int]:
-    """When each source file was last changed: all below the directory, and all imported ones."""
-    imported = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+def imported_files() -> list[str]:
+    """The files of all modules of this process, which has loaded the target."""
+    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    return [file for file in files if file is not None]
+
+
+def modification_times(directory: Path, imported: list[str]) -> dict[str, int]:
+    """When each source file was last changed: all below the directory, and the imported ones."""
     times = {}
-    for file in [*filter(None, imported), *source_files(directory)]:
+    for file in [*imported, *source_files(directory)]:
         try:
             times[file] = os.stat(file).st_mtime_ns
         except OSError:  # in an archive, or gone since it was listed

@@ -1,12 +1,8 @@
 # How handlers come to their threads.
 #
 # lines.py says who may run, crew.py has the threads; here is what both are for, and one thing more:
-#
-# Quick jobs are handed over together. To wake a thread, be woken by it through a selector, and
-# pass the GIL twice costs some 90 us (measured: 2 cores, Linux), a quick job 5. So the loop puts
-# the jobs of one turn in line, wakes one worker for all, and lingers: it waits on a lock, with the
-# GIL let go, until the worker has done them (12 us there and back) or LINGER is over. Jobs that
-# outlast it make the pool give up lingering, for longer and longer.
+# quick jobs are handed over together. The loop puts the jobs of one turn in line, wakes one worker
+# for all of them, and lingers (see linger.py). If that was in vain, every job gets its own worker.
 """WorkerPool: the threads that handlers run on, rationed by readiness."""
 
 import logging
@@ -21,6 +17,7 @@ import anyio.to_thread
 from ..errors import ExchangeOver, Overloaded
 from .crew import Crew
 from .lines import Job, Lines
+from .linger import LINGER, Patience
 from .waiters import ThreadWaiter
 
 logger = logging.getLogger("asgi_bridge")
@@ -30,12 +27,6 @@ logger = logging.getLogger("asgi_bridge")
 # requests on a slow machine.
 DEFAULT_SIZE: Final = 40
 DEFAULT_BACKLOG: Final = 1000
-# How long a loop lingers for quick jobs, in seconds: twice the cost of not lingering, so that a
-# miss costs little more than it could have saved. A miss counts two, a hit takes one back, and the
-# pause until it is tried again is 2 ** misses jobs, at most 2 ** 10: a pool whose jobs are quick
-# half of the time soon stops lingering.
-LINGER: Final = 0.0002
-MOST_MISSES: Final = 10
 # How long `close` waits for running jobs, seconds.
 DEFAULT_CLOSE_TIMEOUT: Final = 5.0
 
@@ -94,8 +85,7 @@ class WorkerPool:
     def _start_over(self) -> None:
         self._lines = Lines(self.size, self.backlog)
         self._crew = Crew(self._lines, self._name)
-        self._misses = 0  # how often lingering was in vain of late
-        self._skip = 0  # for how many jobs more it is not tried again; guarded by the lock
+        self._patience = Patience()  # guarded by the crew's lock
         # runs when the pool is garbage, at the interpreter's exit, or on close: once
         self._stop = weakref.finalize(self, self._crew.stop)
 
@@ -124,7 +114,12 @@ class WorkerPool:
         with crew.lock:
             if crew.closed:
                 raise ExchangeOver("the worker pool is closed")
-            if may_linger and lines.may_begin(ready=ready) and self._is_quick() and lines.has_room:
+            if (
+                may_linger
+                and lines.may_begin(ready=ready)
+                and self._patience.willing()
+                and lines.has_room
+            ):
                 lines.stand(job, ready=ready)
                 return Begins.WITH_LINGER
             if lines.waiting:
@@ -152,21 +147,15 @@ class WorkerPool:
                 crew.begin_all()
                 return
             crew.lingering.append(waiter)
-        if waiter.wait(LINGER):
-            self._misses = max(0, self._misses - 1)
-            return
+        in_time = waiter.wait(LINGER)
         with crew.lock:
+            if in_time:
+                self._patience.hit()
+                return
+            self._patience.miss()
             if waiter in crew.lingering:
                 crew.lingering.remove(waiter)
-            self._misses = min(self._misses + 2, MOST_MISSES)
-            self._skip = 1 << self._misses
             crew.begin_all()
-
-    def _is_quick(self) -> bool:
-        """Whether it is worth while to linger for the next job; called with the lock held."""
-        if self._skip:
-            self._skip -= 1
-        return not self._skip
 
     def promote(self, job: Job) -> None:
         """A waiting job has become ready: let it take any worker from now on.

@@ -163,7 +163,7 @@ class HandlerExchange:
 
     async def _answer(self) -> None:
         try:
-            batch = await self._first_batch()
+            batch, over = await self._first_batch()
         except Exception as error:
             if self._response.started or self._intake.client_gone:
                 raise
@@ -171,34 +171,38 @@ class HandlerExchange:
             return
         head = self._response.head
         headers = head.headers
-        whole = self._output.exhausted
-        size = sum(map(len, batch))
-        if whole and head.declared is None and not head.bodiless:
-            headers = [*headers, (b"content-length", str(size).encode())]
-        if whole and size <= self._limits.message_bytes:
-            await self._send_last(head.status, headers, b"".join(batch))
+        size = len(batch[0]) if len(batch) == 1 else sum(map(len, batch))
+        if over and head.declared is None and not head.bodiless:
+            headers = [*headers, (b"content-length", b"%d" % size)]
+        if over and size <= self._limits.message_bytes:
+            whole = batch[0] if len(batch) == 1 else b"".join(batch)
+            await self._send_last(head.status, headers, whole)
         else:
             await self._stream(head.status, headers, batch)
 
-    async def _first_batch(self) -> deque[bytes]:
-        """The first output, with whatever comes while the loop goes round once.
+    async def _first_batch(self) -> tuple[deque[bytes], bool]:
+        """The first output, and whether that is all of it.
 
-        That turn of the loop costs microseconds and lets a function that is just about to return
-        do so: its response then goes out in one piece, with its length.
+        Where it is not, the loop goes round once more. That costs microseconds and lets a function
+        that is just about to return do so: its response then goes out with its length.
         """
+        output = self._output
         try:
-            batch = await self._output.take()
+            batch = await output.take()
         except EndOfStream:
-            return deque()
-        if not self._output.exhausted:
-            await self._intake.portal.checkpoint()
-            try:
-                batch += self._output.take_nowait() or ()
-            except Exception:
-                # The function has failed after its first byte. That byte goes out; the failure
-                # is met again, and raised, after it.
-                pass
-        return batch
+            return deque(), True
+        if output.exhausted:
+            return batch, True
+        await self._intake.portal.checkpoint()
+        try:
+            batch += output.take_nowait() or ()
+        except EndOfStream:
+            return batch, True
+        except Exception:
+            # The function has failed after its first byte. That byte goes out; the failure is met
+            # again, and raised, after it.
+            return batch, False
+        return batch, output.exhausted
 
     async def _stream(self, status: int, headers: RawHeaders, batch: deque[bytes]) -> None:
         intake = self._intake
@@ -236,7 +240,8 @@ class HandlerExchange:
                 await self._intake.portal.checkpoint()
                 batch = await self._output.take()
         except EndOfStream:
-            await self._settle()
+            if self._intake.unfinished:
+                await self._intake.drain()
             await self._forward(body(b"", more_body=False))
 
     async def _lose_patience(self) -> None:
@@ -258,7 +263,8 @@ class HandlerExchange:
 
     async def _send_last(self, status: int, headers: RawHeaders, whole: bytes) -> None:
         """Send a whole response."""
-        await self._settle()
+        if self._intake.unfinished:
+            await self._intake.drain()
         await self._forward(start(status, headers))
         await self._forward(body(whole, more_body=False))
 
@@ -271,11 +277,6 @@ class HandlerExchange:
         except OSError as error:  # ASGI, HTTP sub-spec 2.4: what send raises for a client that left
             raise ClientDisconnected(f"the client went away: {error}") from error
         self._sends += 1
-
-    async def _settle(self) -> None:
-        """Get an upload that is still running out of the way of the last message."""
-        if self._intake.unfinished:
-            await self._intake.drain()
 
     async def _refuse(self, error: Exception) -> None:
         """Answer a failure before the first byte with its status, or with 500 and raise it."""

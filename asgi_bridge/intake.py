@@ -154,7 +154,7 @@ class Intake:
 
     def start(self) -> None:
         """Begin to take the body in, if that has not begun."""
-        if self._pump is None and self._wants_more():
+        if self._pump is None and self._failure is None and not self.client_gone:
             self._pump = self.portal.spawn(self._run_pump)
 
     async def invite(self) -> None:
@@ -308,11 +308,12 @@ class Intake:
         return deque() if self._application is None else self._application.take_chunks()
 
     async def _run_pump(self) -> None:
+        body, receive = self.body, self._server_receive
         try:
-            while self._wants_more():
-                message = await self._server_receive()
-                chunk = self.body.feed(message)
-                if self.body.phase is BodyPhase.GONE:
+            while body.coming or (self._watching and not self.client_gone):
+                message = await receive()
+                chunk = body.feed(message)
+                if body.phase is BodyPhase.GONE:
                     self.client_gone = True
                 if self._sink is None:
                     self._sink = self._application = ForApplication(self.limits.prefetch_bytes)
@@ -326,12 +327,6 @@ class Intake:
             self._fail(error)
         finally:
             self._pump = None
-
-    def _wants_more(self) -> bool:
-        """Whether there is a reason to call the server's receive() once more."""
-        if self._failure is not None or self.client_gone:
-            return False
-        return self._watching or self.body.coming
 
     async def _wait_for_room(self) -> None:
         if self._room is None:

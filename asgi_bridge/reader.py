@@ -8,6 +8,7 @@
 """BodyReader: a request body as a blocking binary file."""
 
 import io
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -64,7 +65,7 @@ class BodyReader(io.BufferedIOBase):
         """
         self.check()
         if size is None or size < 0:
-            return b"".join((self._block.read(), *self._rest()))
+            return self._gather(self._block.read(), sys.maxsize)
         data = self._block.read(size)
         if len(data) == size:
             return data
@@ -216,10 +217,6 @@ class BodyReader(io.BufferedIOBase):
         chunk = self._waiting.popleft()
         self._source.release(len(chunk))
         return chunk
-
-    def _rest(self) -> Iterator[bytes]:
-        while self._next_block():
-            yield self._block.read()
 
     def _gather(self, data: bytes, size: int) -> bytes:
         parts = [data] if data else []

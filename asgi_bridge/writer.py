@@ -48,6 +48,7 @@ class Response(io.BufferedIOBase):
 
     Attributes:
         headers: the response headers, see `ResponseHeaders`.
+        message_bytes: larger chunks are cut, see `Limits.message_bytes`; to be read only.
 
     `write`, `flush` and `send_head` may raise, beside what is said there:
 
@@ -78,7 +79,7 @@ class Response(io.BufferedIOBase):
         self._sender = sender
         self._method = method
         self._loop_thread_id = loop_thread_id
-        self._message_bytes = message_bytes
+        self.message_bytes = message_bytes
         self._written = 0
         self._closed = False
 
@@ -125,7 +126,7 @@ class Response(io.BufferedIOBase):
         if not head.bodiless:
             if head.declared is not None and total > head.declared:
                 raise LengthMismatch(total, head.declared)
-            if size <= self._message_bytes:
+            if size <= self.message_bytes:
                 self._sender.put(data, size)
             else:
                 self._put_pieces(data)
@@ -134,8 +135,8 @@ class Response(io.BufferedIOBase):
 
     def _put_pieces(self, data: bytes) -> None:
         with memoryview(data) as view:
-            for begin in range(0, len(data), self._message_bytes):
-                piece = bytes(view[begin : begin + self._message_bytes])
+            for begin in range(0, len(data), self.message_bytes):
+                piece = bytes(view[begin : begin + self.message_bytes])
                 self._sender.put(piece, len(piece))
 
     def flush(self) -> None:

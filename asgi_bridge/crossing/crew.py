@@ -42,7 +42,8 @@ class Crew:
 
     def __init__(self, lines: Lines, name: str) -> None:
         self.lines = lines
-        self.lock = threading.Lock()
+        # reentrant: a pool that is garbage is stopped wherever the collector runs, even in here
+        self.lock = threading.RLock()
         self.lingering: list[ThreadWaiter] = []
         self.threads: list[threading.Thread] = []
         self.closed = False

@@ -6,9 +6,10 @@
 import asyncio
 import sys
 import threading
+import types
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, Protocol
 
 from .waiters import LoopWaiter
@@ -66,7 +67,7 @@ class Portal(ABC):
         raise NotImplementedError
 
     @abstractmethod
-    async def checkpoint(self) -> None:
+    def checkpoint(self) -> Awaitable[None]:
         """Let the loop's other tasks run once."""
 
     @abstractmethod
@@ -96,8 +97,10 @@ class AsyncioPortal(Portal):
     def _linger(self, linger: Callable[[], None]) -> None:
         self._lingers.remove(linger)
         self._wake_pending = True  # we look at what is posted meanwhile ourselves
-        linger()
-        self._run_posted()
+        try:
+            linger()
+        finally:
+            self._run_posted()
 
     def _call_soon_threadsafe(self, callback: Callable[[], object]) -> None:
         try:
@@ -105,14 +108,20 @@ class AsyncioPortal(Portal):
         except RuntimeError:
             pass  # the loop is closed
 
-    async def checkpoint(self) -> None:
-        await asyncio.sleep(0)
+    def checkpoint(self) -> Awaitable[None]:
+        return _bare_yield()
 
     def waiter(self) -> LoopWaiter:
         return AsyncioWaiter(self)
 
     def spawn(self, function: Callable[[], Coroutine[Any, Any, None]]) -> Running:
         return AsyncioTask(self.loop.create_task(function()))
+
+
+@types.coroutine
+def _bare_yield() -> Generator[None, None, None]:
+    """What `asyncio.sleep(0)` does, in one call instead of three."""
+    yield
 
 
 class AsyncioTask:

@@ -61,11 +61,12 @@ class RequestBody:
 
     Attributes:
         phase: how far the body has got; to be read only.
+        coming: whether the client has not said yet that it has sent all of it; likewise.
         received: bytes that have come so far, those past the limit too.
         error: what a reader must meet instead of an end, None while there is nothing wrong.
     """
 
-    __slots__ = ("error", "expected", "limit", "phase", "received")
+    __slots__ = ("coming", "error", "expected", "limit", "phase", "received")
 
     def __init__(self, expected: int | None, limit: int | None) -> None:
         self.expected = expected
@@ -73,11 +74,7 @@ class RequestBody:
         self.received = 0
         self.error: BridgeError | None = None
         self.phase = BodyPhase.OPEN
-
-    @property
-    def coming(self) -> bool:
-        """Whether the client has not said yet that it has sent all of it."""
-        return self.phase is BodyPhase.OPEN or self.phase is BodyPhase.REFUSED
+        self.coming = True
 
     def feed(self, message: Message) -> bytes:
         """Take the server's next message; return the part of the body that it brought.
@@ -101,7 +98,8 @@ class RequestBody:
 
     def _move(self, signal: BodySignal) -> None:
         before = self.phase
-        self.phase = BODY_TRANSITIONS.get((before, signal), before)
+        self.phase = after = BODY_TRANSITIONS.get((before, signal), before)
+        self.coming = after is BodyPhase.OPEN or after is BodyPhase.REFUSED
         if before is not BodyPhase.OPEN:
             return  # the reader's outcome stands; only the client's presence changed
         match signal:

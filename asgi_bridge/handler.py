@@ -92,14 +92,10 @@ class HandlerApp:
 
 
 def _write_whole(body: bytes | bytearray | memoryview, response: Response) -> None:
-    """Write a body that is all there is of it.
-
-    One that leaves in a single message gets its length from the exchange, as any response does that
-    is over before it begins; a longer one begins before it is over, and declares its length here.
-    """
+    """Write a body that is all there is of it, and so has a length to declare."""
     size = memoryview(body).nbytes
-    if size > response.message_bytes and not response.started and response.status not in (204, 304):
-        response.headers.setdefault("content-length", str(size))
+    if size and not response.started and response.status not in (204, 304):
+        response.headers.set_length(size)
     response.write(body)
 
 

@@ -15,14 +15,13 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, Literal, overload
 
-from asgiref.compatibility import guarantee_single_callable
-
 from .crossing.portal import current_portal
 from .errors import BridgeNotInstalled, ClientDisconnected, ExchangeOver, caused_by_disconnect
 from .intake import SCOPE_KEY, Intake
 from .limits import Limits
 from .protocol.response import Phase, ResponseGate
 from .reader import BodyReader
+from .single import single_callable
 from .spool import SpooledReader
 from .stats import ExchangeStats, Outcome
 from .types import ASGIApp, Message, Receive, Scope, Send
@@ -57,7 +56,7 @@ class BridgeMiddleware:
         limits: Limits | None = None,
         on_exchange_end: OnExchangeEnd | None = None,
     ) -> None:
-        self.app: ASGIApp = guarantee_single_callable(app)  # type: ignore[no-untyped-call]  # asgiref
+        self.app: ASGIApp = single_callable(app)
         self._limits = Limits() if limits is None else limits
         self._on_exchange_end = on_exchange_end
 

@@ -63,12 +63,11 @@ class ForReader:
         room = not chunk or self._channel.put_nowait(chunk, len(chunk))
         if self._body.phase is not BodyPhase.OPEN:
             self._channel.end(self._body.error)
+            # the rest of a body that is refused is taken in by drain, if at all
             return self._body.phase is not BodyPhase.REFUSED
         return room
 
     def has_room(self) -> bool:
-        if self._body.phase is BodyPhase.REFUSED:
-            return False  # the rest is taken in by drain, if at all
         return self._channel.ended or self._channel.has_room()
 
 

@@ -16,7 +16,8 @@ factory; `--factory` says that it is one.
 import inspect
 from typing import Any
 
-from ..types import ASGIApp, Receive, Scope, Send
+from ..single import takes
+from ..types import ASGIApp
 from .errors import CommandError
 
 
@@ -37,22 +38,11 @@ def app_of(loaded: object, name: str) -> ASGIApp:
         return loaded
     if not callable(loaded):
         raise CommandError(f"{name} is of type {type(loaded).__name__}, not an app or a function")
-    if is_asgi3(loaded):
-        return BridgeMiddleware(loaded if is_coroutine_callable(loaded) else awaiting(loaded))
-    if is_asgi2(loaded):
-        return BridgeMiddleware(loaded)  # which knows the two calls, through asgiref
+    if is_asgi3(loaded) or is_asgi2(loaded):
+        return BridgeMiddleware(loaded)
     if is_handler_function(loaded):
         return handler(loaded)
     raise CommandError(f"{name} {why_not(loaded)}")
-
-
-def awaiting(loaded: Any) -> ASGIApp:
-    """An app whose call only returns an awaitable, in a form that nobody takes for ASGI 2."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await loaded(scope, receive, send)
-
-    return app
 
 
 def is_asgi3(loaded: Any) -> bool:
@@ -86,14 +76,6 @@ def is_coroutine_callable(loaded: Any) -> bool:
         inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each)
         for each in (loaded, loaded.__call__)
     )
-
-
-def takes(loaded: Any, *arguments: str) -> bool:
-    try:
-        inspect.signature(loaded).bind(*arguments)
-    except (TypeError, ValueError):  # ValueError: a builtin that does not tell its signature
-        return False
-    return True
 
 
 def parameter_names(loaded: Any) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Final
 
 from .footprint import memory_rows
 from .inmemory import chunks_rows, whole_rows
+from .lines import lines_rows
 from .report import Row, as_json, header, header_line, table
 from .settings import Settings
 from .wire import hello_rows, requests_rows, upload_rows
@@ -13,6 +14,7 @@ from .wire import hello_rows, requests_rows, upload_rows
 BENCHMARKS: Final[dict[str, Callable[[Settings], list[Row]]]] = {
     "chunks": chunks_rows,
     "whole": whole_rows,
+    "lines": lines_rows,
     "upload": upload_rows,
     "requests": requests_rows,
     "hello": hello_rows,

@@ -1,0 +1,1 @@
+"""Tests of the one place where worker threads and event loops meet."""

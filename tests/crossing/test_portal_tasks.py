@@ -1,0 +1,113 @@
+"""Tasks that a portal spawns: cancelled, waited for, and never the end of their loop."""
+
+import contextvars
+from functools import partial
+
+import anyio
+import pytest
+
+from asgi_bridge.crossing.portal import current_portal
+
+from .conftest import BACKENDS, NAMES, Backend
+from .threads import LIMIT
+
+who: contextvars.ContextVar[str] = contextvars.ContextVar("who")
+
+
+@pytest.mark.anyio
+async def test_spawned_task_runs_in_a_copy_of_the_context() -> None:
+    who.set("the caller")
+    seen: list[str] = []
+
+    async def look() -> None:
+        seen.append(who.get())
+        who.set("the task")
+
+    task = current_portal().spawn(look)
+    with anyio.fail_after(LIMIT):
+        await task.wait()
+        await task.wait()  # as often as one likes
+    assert seen == ["the caller"]
+    assert who.get() == "the caller"
+
+
+@pytest.mark.anyio
+async def test_cancelled_task_has_ended_after_wait() -> None:
+    portal = current_portal()
+    begun, seen = portal.waiter(), list[str]()
+
+    async def wait_for_ever() -> None:
+        begun.ring()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            seen.append("ended")
+
+    task = portal.spawn(wait_for_ever)
+    with anyio.fail_after(LIMIT):
+        await begun.wait()
+        task.cancel()
+        await task.wait()
+    assert seen == ["ended"]
+    task.cancel()  # too late, and no harm
+
+
+@pytest.mark.anyio
+async def test_task_cancelled_before_it_runs_has_ended_after_wait() -> None:
+    task = current_portal().spawn(anyio.sleep_forever)
+    task.cancel()
+    with anyio.fail_after(LIMIT):
+        await task.wait()
+
+
+@pytest.mark.parametrize("backend", BACKENDS, ids=NAMES)
+def test_what_a_task_raises_is_dropped(backend: Backend) -> None:
+    name, options = backend
+
+    async def fail() -> None:
+        raise ValueError("nobody hears this")
+
+    async def spawn_and_wait() -> str:
+        task = current_portal().spawn(fail)
+        with anyio.fail_after(LIMIT):
+            await task.wait()
+        await current_portal().checkpoint()
+        return "the loop goes on"
+
+    run = partial(anyio.run, spawn_and_wait, backend=name, backend_options=options)
+    assert run() == "the loop goes on"
+
+
+@pytest.mark.anyio
+async def test_cancelled_wait_leaves_the_task_running() -> None:
+    portal = current_portal()
+    gate, ended = portal.waiter(), list[str]()
+
+    async def wait_for_the_gate() -> None:
+        await gate.wait()
+        ended.append("task")
+
+    task = portal.spawn(wait_for_the_gate)
+    with anyio.move_on_after(0.01) as scope:
+        await task.wait()
+    assert scope.cancelled_caught
+    assert ended == []
+    gate.ring()
+    with anyio.fail_after(LIMIT):
+        await task.wait()
+    assert ended == ["task"]
+
+
+@pytest.mark.anyio
+async def test_checkpoint_lets_other_tasks_run_once() -> None:
+    """Ten times: trio has the tasks that can run do so in a random order."""
+    seen: list[int] = []
+
+    async def note(number: int) -> None:
+        seen.append(number)
+
+    for number in range(10):
+        current_portal().spawn(partial(note, number))
+        assert number not in seen
+        await current_portal().checkpoint()
+        assert number in seen

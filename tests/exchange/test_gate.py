@@ -1,0 +1,394 @@
+"""BridgeMiddleware: what a server sees of an application's response."""
+
+import copy
+from typing import Any
+
+import anyio
+import pytest
+
+from asgi_bridge import BridgeMiddleware, ClientDisconnected
+from asgi_bridge.errors import ResponseIncomplete, ResponseOrderError
+from asgi_bridge.testing import DISCONNECT, AppState, Exchange, body, request, start
+from asgi_bridge.types import ASGIApp, Message, Receive, Scope, Send
+
+from .helpers import Counted, ending, lines, raiser, sender, settled
+
+pytestmark = pytest.mark.anyio
+
+HINT: Message = {"type": "http.response.early_hint", "links": [b"</a.css>"]}
+PUSH: Message = {"type": "http.response.push", "path": "/a.css", "headers": []}
+DEBUG: Message = {"type": "http.response.debug", "info": {}}
+FUTURE: Message = {"type": "http.response.x-future", "key": 1}
+PATHSEND: Message = {"type": "http.response.pathsend", "path": "/file"}
+ZEROCOPY: Message = {"type": "http.response.zerocopysend", "file": 3, "more_body": False}
+WITH_TRAILERS: Message = {**start(), "trailers": True}
+TRAILERS: Message = {"type": "http.response.trailers", "headers": [], "more_trailers": False}
+EVENTS = start(200, [(b"Content-Type", b"Text/Event-Stream; charset=utf-8")])
+EXPECT = [(b"expect", b"100-continue")]
+
+PASSED_ON: dict[str, list[Message]] = {
+    "whole": [start(200, [(b"a", b"b")]), body(b"abc")],
+    "empty": [start(), body()],
+    "204": [start(204), body()],
+    "304": [start(304), body()],
+    "stream": [start(), body(b"a", more_body=True), body(b"b", more_body=True), body()],
+    "flushed head": [start(), body(b"", more_body=True), body(b"a")],
+    "event stream": [EVENTS, body(b"data: 1\n\n", more_body=True), body()],
+    "hint first": [HINT, start(), body()],
+    "extensions in the stream": [start(), body(more_body=True), PUSH, FUTURE, body()],
+    "pathsend": [start(), PATHSEND],
+    "zerocopysend": [start(), ZEROCOPY],
+    "trailers": [WITH_TRAILERS, body(b"a", more_body=True), body(b"b"), TRAILERS],
+    "trailers without a body": [WITH_TRAILERS, TRAILERS],
+    "nothing": [],
+    "extensions alone": [HINT, DEBUG],
+}
+
+
+@pytest.mark.parametrize("messages", PASSED_ON.values(), ids=PASSED_ON)
+async def test_response_is_passed_on(messages: list[Message]) -> None:
+    exchange = Exchange(BridgeMiddleware(sender(*messages)))
+    assert await exchange.run() == messages
+    assert exchange.receive_cancellations == 0
+
+
+@pytest.mark.parametrize(
+    ("messages", "released"),
+    [
+        ([start()], []),
+        ([start(), HINT, DEBUG, FUTURE], [HINT, DEBUG, FUTURE]),
+        ([start(), body(more_body=True)], [start(), body(more_body=True)]),
+        ([start(), body(b"a", more_body=True)], [start(), body(b"a", more_body=True)]),
+        ([EVENTS], [EVENTS]),
+        ([WITH_TRAILERS], []),
+    ],
+    ids=["start", "extensions", "empty body", "body", "event stream", "trailers announced"],
+)
+async def test_start_is_held_until_there_is_content(
+    messages: list[Message], released: list[Message]
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await sender(*messages)(scope, receive, send)
+        await anyio.sleep_forever()
+
+    async with Exchange(BridgeMiddleware(app)) as exchange:
+        await settled()
+        assert exchange.sent == released
+        exchange.cancel()
+        await exchange.wait_closed()
+    assert exchange.sent == released
+
+
+async def test_app_that_returns_with_a_held_start_has_answered() -> None:
+    assert await Exchange(BridgeMiddleware(sender(start(204)))).run() == [start(204), body()]
+
+
+async def test_start_of_another_header_list_each_time() -> None:
+    headers = [(b"a", b"b")]
+    app = BridgeMiddleware(sender(start(200, headers), body(b"a")))
+    for _ in range(2):
+        assert await Exchange(app).run() == [start(200, [(b"a", b"b")]), body(b"a")]
+    assert headers == [(b"a", b"b")]
+
+
+@pytest.mark.parametrize(
+    ("messages", "sent"),
+    [
+        ([], []),
+        ([start()], []),
+        ([HINT, start()], [HINT]),
+        ([start(), body(b"a", more_body=True)], [start(), body(b"a", more_body=True)]),
+        ([start(), body(b"a")], [start(), body(b"a")]),
+    ],
+    ids=["at once", "start held", "hint", "streaming", "complete"],
+)
+async def test_app_that_raises(messages: list[Message], sent: list[Message]) -> None:
+    error = ValueError("the app's")
+    exchange = Exchange(BridgeMiddleware(raiser(error, *messages)))
+    with pytest.raises(ValueError, match="the app's") as caught:
+        await exchange.run()
+    assert caught.value is error
+    assert exchange.sent == sent
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [[start(), body(b"a", more_body=True)], [WITH_TRAILERS, body(b"a")], [EVENTS]],
+    ids=["streaming", "before trailers", "event stream"],
+)
+async def test_app_that_returns_in_the_middle_is_cut(messages: list[Message]) -> None:
+    exchange = Exchange(BridgeMiddleware(sender(*messages)))
+    with pytest.raises(ResponseIncomplete):
+        await exchange.run()
+    assert exchange.sent == messages
+
+
+@pytest.mark.parametrize(
+    ("messages", "sent"),
+    [
+        ([body()], []),
+        ([start(), start()], []),
+        ([start(), body(more_body=True), start()], [start(), body(more_body=True)]),
+        ([start(), body(), body()], [start(), body()]),
+    ],
+    ids=["body first", "two starts", "start in the stream", "body after the last"],
+)
+async def test_messages_out_of_order(messages: list[Message], sent: list[Message]) -> None:
+    exchange = Exchange(BridgeMiddleware(sender(*messages)))
+    with pytest.raises(ResponseOrderError):
+        await exchange.run()
+    assert exchange.sent == sent
+
+
+# Scopes.
+
+
+@pytest.mark.parametrize(
+    ("asgi", "inner"),
+    [
+        (None, {"version": "3.0", "spec_version": "2.4"}),
+        ({"version": "3.0"}, {"version": "3.0", "spec_version": "2.4"}),
+        (
+            {"version": "3.0", "spec_version": "2.3", "x": 1},
+            {"version": "3.0", "spec_version": "2.4", "x": 1},
+        ),
+        ({"spec_version": "2.4"}, {"spec_version": "2.4"}),
+        ({"spec_version": "2.5"}, {"spec_version": "2.5"}),
+    ],
+    ids=["no asgi", "no version", "2.3", "2.4", "2.5"],
+)
+async def test_app_is_told_of_a_spec_whose_send_raises(
+    asgi: dict[str, Any] | None, inner: dict[str, Any]
+) -> None:
+    seen: list[Scope] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope)
+        scope["path"] = "changed"
+
+    exchange = Exchange(
+        BridgeMiddleware(app), headers=[(b"a", b"b")], extensions={"x": {}}, state={"y": 1}
+    )
+    del exchange.scope["asgi"]
+    if asgi is not None:
+        exchange.scope["asgi"] = asgi
+    before = copy.deepcopy(exchange.scope)
+    given_asgi = copy.deepcopy(asgi)
+    await exchange.run()
+    assert exchange.scope == before
+    assert asgi == given_asgi
+    assert seen[0]["asgi"] == inner
+    ours = {"asgi", "path", "asgi_bridge"}
+    assert {key: seen[0][key] for key in before if key not in ours} == {
+        key: before[key] for key in before if key not in ours
+    }
+
+
+@pytest.mark.parametrize("type_", ["websocket", "lifespan", "x-future"])
+async def test_other_scopes_are_none_of_our_business(type_: str) -> None:
+    seen: list[tuple[Scope, Receive, Send]] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append((scope, receive, send))
+
+    async def receive() -> Message:
+        raise AssertionError("nobody calls it")
+
+    async def send(message: Message) -> None:
+        raise AssertionError("nobody calls it")
+
+    scope = {"type": type_}
+    await BridgeMiddleware(app)(scope, receive, send)
+    (given,) = seen
+    assert given[0] is scope
+    assert given[1:] == (receive, send)
+
+
+async def test_app_of_asgi_2_has_two_calls() -> None:
+    class Double:
+        def __init__(self, scope: Scope) -> None:
+            self._scope = scope
+
+        async def __call__(self, receive: Receive, send: Send) -> None:
+            await sender(start(), body(self._scope["path"].encode()))({}, receive, send)
+
+    exchange = Exchange(BridgeMiddleware(Double), path="/p")
+    assert await exchange.run() == [start(), body(b"/p")]
+
+
+# The client leaves.
+
+
+async def until_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def streams_on(scope: Scope, receive: Receive, send: Send) -> None:
+    """Notices the disconnect, and sends on."""
+    await send(start())
+    await send(body(b"a", more_body=True))
+    await until_disconnect(receive)
+    await send(body(b"b", more_body=True))
+
+
+async def wraps(scope: Scope, receive: Receive, send: Send) -> None:
+    """Puts an error of its own in the place of ours."""
+    try:
+        await streams_on(scope, receive, send)
+    except OSError:
+        raise LookupError("the framework's own") from None
+
+
+async def groups(scope: Scope, receive: Receive, send: Send) -> None:
+    """Sends in a task of its own."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(streams_on, scope, receive, send)
+
+
+@pytest.mark.parametrize("app", [streams_on, wraps, groups])
+async def test_send_after_the_disconnect_raises(
+    app: ASGIApp, log: pytest.LogCaptureFixture
+) -> None:
+    seen: list[type[BaseException]] = []
+
+    async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+        async def noting_send(message: Message) -> None:
+            try:
+                await send(message)
+            except OSError as error:
+                seen.append(type(error))
+                raise
+
+        await app(scope, receive, noting_send)
+
+    async with Exchange(BridgeMiddleware(noting)) as exchange:
+        await exchange.send_chunk(b"ab")
+        await exchange.until_sent(2)
+        exchange.disconnect()
+        await exchange.wait_closed()
+    assert ending(exchange) == (AppState.RETURNED, None)
+    assert exchange.sent == [start(), body(b"a", more_body=True)]
+    assert seen == [ClientDisconnected]
+    assert lines(log) == [("INFO", "PUT /: the client went away after 2 bytes of body")]
+
+
+async def test_app_that_fails_by_itself_after_the_disconnect_has_failed() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await until_disconnect(receive)
+        raise ValueError("the app's")
+
+    with pytest.raises(ValueError, match="the app's"):
+        await Exchange(BridgeMiddleware(app), receive=[DISCONNECT]).run()
+
+
+async def test_app_that_stops_at_the_disconnect_is_done(log: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start())
+        await send(body(b"a", more_body=True))
+        await until_disconnect(receive)
+
+    exchange = Exchange(BridgeMiddleware(app), receive=[DISCONNECT])
+    assert await exchange.run() == [start(), body(b"a", more_body=True)]
+    assert lines(log) == []
+
+
+async def test_held_start_of_a_client_that_left_goes_nowhere() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start())
+        await until_disconnect(receive)
+
+    assert await Exchange(BridgeMiddleware(app), receive=[DISCONNECT]).run() == []
+
+
+async def test_disconnect_is_noticed_by_an_app_that_does_not_ask() -> None:
+    """Else an endless producer would go on for a client that is not there."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start())
+        while True:
+            await send(body(b"a", more_body=True))
+
+    async with Exchange(BridgeMiddleware(app)) as exchange:
+        await exchange.end_body()
+        await exchange.until_sent(2)
+        exchange.disconnect()
+        await exchange.wait_closed()
+    assert ending(exchange) == (AppState.RETURNED, None)
+
+
+async def test_send_of_the_server_that_raises_an_os_error(log: pytest.LogCaptureFixture) -> None:
+    seen: list[type[BaseException]] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start())
+        try:
+            await send(body(b"a"))
+        except OSError as error:
+            seen.append(type(error))
+            raise
+
+    exchange = Exchange(BridgeMiddleware(app))
+    exchange.fail_send(BrokenPipeError("it has left"))
+    assert await exchange.run() == []
+    assert seen == [ClientDisconnected]
+    assert lines(log) == [("INFO", "PUT /: the client went away: it has left")]
+
+
+async def test_send_of_the_server_that_raises_something_else() -> None:
+    exchange = Exchange(BridgeMiddleware(sender(start(), body(b"a"))))
+    exchange.fail_send(LookupError("the server's"))
+    with pytest.raises(LookupError, match="the server's"):
+        await exchange.run()
+    assert exchange.sent == []
+
+
+# The upload.
+
+
+async def test_early_answer_takes_the_upload_in_before_its_last_message() -> None:
+    record: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(start())
+        await send(body(b"early"))
+
+    async with Exchange(Counted(BridgeMiddleware(app), record)) as exchange:
+        await exchange.send_chunk(b"a")
+        await exchange.send_chunk(b"b")
+        await exchange.until_receiving()
+        assert exchange.sent == []
+        await exchange.end_body()
+    assert exchange.sent == [start(), body(b"early")]
+    assert exchange.undelivered == 0
+    assert record == [*["receive"] * 4, "start", "body"]
+
+
+async def test_success_that_streams_before_it_reads_invites_the_body_first() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start())
+        await send(body(b"a", more_body=True))
+        await send(body((await receive())["body"]))
+
+    record: list[str] = []
+    exchange = Exchange(
+        Counted(BridgeMiddleware(app), record), headers=EXPECT, receive=[request(b"b")]
+    )
+    assert await exchange.run() == [start(), body(b"a", more_body=True), body(b"b")]
+    assert record.index("receive") < record.index("start")
+
+
+async def test_refusal_without_a_read_invites_no_body() -> None:
+    record: list[str] = []
+    app = sender(start(403), body(b"a", more_body=True), body(b"b"))
+    exchange = Exchange(Counted(BridgeMiddleware(app), record), headers=EXPECT)
+    await exchange.run()
+    assert record == ["start", "body", "body"]
+
+
+async def test_app_that_does_not_read_costs_no_receive() -> None:
+    record: list[str] = []
+    app = sender(start(), body(b"a"))
+    await Exchange(Counted(BridgeMiddleware(app), record)).run()
+    assert record == ["start", "body"]

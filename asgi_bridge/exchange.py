@@ -14,6 +14,7 @@
 import logging
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Final, TypeAlias
 
@@ -194,14 +195,10 @@ class HandlerExchange:
         if output.exhausted:
             return batch, True
         await self._intake.portal.checkpoint()
-        try:
+        # What is raised here is met again: the end is `exhausted`, and a failure after the first
+        # byte is raised once that byte has gone out.
+        with suppress(Exception):
             batch += output.take_nowait() or ()
-        except EndOfStream:
-            return batch, True
-        except Exception:
-            # The function has failed after its first byte. That byte goes out; the failure is met
-            # again, and raised, after it.
-            return batch, False
         return batch, output.exhausted
 
     async def _stream(self, status: int, headers: RawHeaders, batch: deque[bytes]) -> None:

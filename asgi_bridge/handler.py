@@ -70,10 +70,10 @@ class HandlerApp:
             case None:
                 pass
             case bytes() | bytearray() | memoryview():
-                _write_whole(result, response)
+                response.write_whole(result)
             case str():
                 response.headers.setdefault("content-type", "text/plain; charset=utf-8")
-                _write_whole(result.encode(), response)
+                response.write_whole(result.encode())
             case _ if callable(getattr(result, "read", None)):
                 _write_all(iter(functools.partial(result.read, _FILE_CHUNK), b""), result, response)
             case Iterable():
@@ -89,14 +89,6 @@ class HandlerApp:
 
     def __repr__(self) -> str:
         return f"<handler {getattr(self._function, '__qualname__', self._function)!r}>"
-
-
-def _write_whole(body: bytes | bytearray | memoryview, response: Response) -> None:
-    """Write a body that is all there is of it, and so has a length to declare."""
-    size = memoryview(body).nbytes
-    if size and not response.started and response.status not in (204, 304):
-        response.headers.set_length(size)
-    response.write(body)
 
 
 def _write_all(chunks: Iterable[Any], owner: Any, response: Response) -> None:

@@ -73,9 +73,9 @@ class ResponseHeaders(MutableMapping[str, str]):
         """Every value of a header, in the order they were added."""
         return list(self._items.get(name.lower(), ()))
 
-    def set_length(self, size: int) -> None:
-        """Declare the body's length in bytes, unless the handler has declared one itself."""
-        self._items.setdefault("content-length", [str(size)])
+    def set_length(self, size: int) -> str:
+        """Declare the body's length in bytes, unless that is declared; what is declared now."""
+        return self._items.setdefault("content-length", [str(size)])[0]
 
     def freeze(self) -> RawHeaders:
         """Allow no more changes; the headers as ASGI wants them, in the order of their names."""

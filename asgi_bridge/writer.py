@@ -133,6 +133,31 @@ class Response(io.BufferedIOBase):
         self._written = total
         return size
 
+    def write_whole(self, body: "bytes | bytearray | memoryview", /) -> None:
+        """Write a body that is all there is of it. For `handler`, not for handlers.
+
+        Its length is declared, unless the handler has declared one; and if it fits into one
+        message it goes to the loop together with the end, in one crossing.
+
+        Raises:
+            LengthMismatch: it is not as long as declared; nothing has been handed over.
+        """
+        size = memoryview(body).nbytes
+        if not size or self._head is not None or self._status in (204, 304):
+            self.write(body)
+            return
+        declared = self.headers.set_length(size)
+        if self._method == "HEAD":
+            return  # its length was all that was wanted of it
+        if declared.isdigit() and int(declared) != size:
+            raise LengthMismatch(size, int(declared))
+        if size > self.message_bytes:
+            self.write(body)
+            return
+        self.fix_head()
+        self._sender.keep(bytes(body))
+        self._written = size
+
     def _put_pieces(self, data: bytes) -> None:
         with memoryview(data) as view:
             for begin in range(0, len(data), self.message_bytes):

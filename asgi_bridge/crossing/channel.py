@@ -122,16 +122,20 @@ class ByteChannel(Generic[T]):
             self._sender_waits = self._sender_waits and self._held > self._low
             return not self._sender_waits
 
-    def end(self, error: BaseException | None = None) -> None:
+    def end(self, error: BaseException | None = None, *, last: T | None = None) -> None:
         """Say that nothing more will come; the receiver meets it after all that is held.
 
         Args:
             error: what the receiver raises then, None for a clean end.
+            last: one more chunk, which the receiver gets together with the end. It is not held
+                against the watermarks, since nobody waits to send after it.
 
         A channel that has ended or is broken stays as it is.
         """
         with self._lock:
             if self._ending is None:
+                if last is not None:
+                    self._chunks.append(last)
                 self._set_ending(EndOfStream() if error is None else error)
             wake = self._receiver_waits
             self._receiver_waits = False

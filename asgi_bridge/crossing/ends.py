@@ -115,7 +115,7 @@ class ThreadReceiver(_Receiver[T]):
 class ThreadSender(Generic[T]):
     """Where a worker thread puts what a loop takes. Threads: one worker thread at a time."""
 
-    __slots__ = ("_channel", "_timeout", "_waiter")
+    __slots__ = ("_channel", "_kept", "_timeout", "_waiter")
 
     def __init__(
         self, channel: ByteChannel[T], waiter: ThreadWaiter, timeout: float | None
@@ -123,6 +123,11 @@ class ThreadSender(Generic[T]):
         self._channel = channel
         self._waiter = waiter
         self._timeout = timeout
+        self._kept: T | None = None
+
+    def keep(self, chunk: T) -> None:
+        """Keep the only chunk there will be, for `end` to send: so the loop is woken once."""
+        self._kept = chunk
 
     def put(self, chunk: T, size: int) -> None:
         """Send a chunk, then wait while the channel is full.
@@ -140,7 +145,10 @@ class ThreadSender(Generic[T]):
 
     def end(self, error: BaseException | None = None) -> None:
         """Close the channel; the receiver meets `error`, if any, after what is held."""
-        self._channel.end(error)
+        if error is None:
+            self._channel.end(last=self._kept)
+        else:
+            self._channel.end(error)
 
 
 class LoopReceiver(_Receiver[T]):

@@ -215,7 +215,7 @@ async def test_body_past_its_declared_length_is_refused_before_it_is_sent(
 
     exchange = Exchange(app)
     assert await ended(exchange) == (AppState.RAISED, LengthMismatch)
-    assert exchange.sent == []  # the server makes an honest 500 of it
+    assert exchange.status == 500
 
 
 async def test_body_short_of_its_declared_length_is_never_ended(prompt_pool: PromptPool) -> None:
@@ -223,6 +223,21 @@ async def test_body_short_of_its_declared_length_is_never_ended(prompt_pool: Pro
     def app(request: Request, response: Response) -> bytes:
         response.headers["content-length"] = "4"
         return b"abc"
+
+    exchange = Exchange(app)
+    assert await ended(exchange) == (AppState.RAISED, LengthMismatch)
+    assert [message["type"] for message in exchange.sent] == [
+        "http.response.start",
+        "http.response.body",
+    ]
+    assert exchange.status == 500  # nothing had been handed over, so it can still be said
+
+
+async def test_stream_short_of_its_declared_length_is_never_ended(pool: WorkerPool) -> None:
+    @handler(pool=pool)
+    def app(request: Request, response: Response) -> Iterator[bytes]:
+        response.headers["content-length"] = "4"
+        yield b"abc"
 
     exchange = Exchange(app)
     assert await ended(exchange) == (AppState.RAISED, LengthMismatch)

@@ -1,6 +1,7 @@
 """refusal_of: what a client is told about a failure, and what it is not told."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -83,7 +84,7 @@ def test_exception_without_a_status_says_nothing_of_its_cause(error: Exception) 
 
 @pytest.mark.parametrize("detail", [None, 5, b"bytes", {"loc": ["a"]}, ["a"]], ids=repr)
 def test_detail_that_is_no_text_is_left_out(detail: Any) -> None:
-    assert refusal_of(ForeignError(422, detail)) == plain(422, "Unprocessable Entity")
+    assert refusal_of(ForeignError(422, detail)) == plain(422, HTTPStatus(422).phrase)
 
 
 @pytest.mark.parametrize("headers", [None, "a: b", 5, [("x-a", "1")], [(b"x-a", b"1")]], ids=repr)
@@ -137,7 +138,7 @@ def test_text_that_utf_8_cannot_encode_is_still_sent() -> None:
 
 OURS: list[tuple[BridgeError, Refusal]] = [
     (BodyIncomplete(3, 10), plain(400, "Bad Request")),
-    (BodyTooLarge(10), plain(413, "Request Entity Too Large")),
+    (BodyTooLarge(10), plain(413, HTTPStatus(413).phrase)),
     (ReadTimeout("no request bytes for 60 s"), plain(408, "Request Timeout")),
     (ExchangeOver("the worker pool is closed"), plain(503, "Service Unavailable")),
     (Overloaded(7), plain(503, "Service Unavailable", {"retry-after": "7"})),

@@ -228,7 +228,7 @@ class HandlerExchange:
     async def _send_batches(self, batch: deque[bytes]) -> None:
         if not any(batch):  # the function has sent the bare head
             await self._forward(body(b"", more_body=True))
-        try:
+        with suppress(EndOfStream):
             while True:
                 for piece in pieces(batch, self._limits.message_bytes):
                     await self._forward(body(piece, more_body=True))
@@ -236,10 +236,9 @@ class HandlerExchange:
                 # a server's send() may never suspend; other tasks must run
                 await self._intake.portal.checkpoint()
                 batch = await self._output.take()
-        except EndOfStream:
-            if self._intake.unfinished:
-                await self._intake.drain()
-            await self._forward(body(b"", more_body=False))
+        if self._intake.unfinished:
+            await self._intake.drain()
+        await self._forward(body(b"", more_body=False))
 
     async def _lose_patience(self) -> None:
         """Abort the exchange once one send has taken as long as `write_timeout`.

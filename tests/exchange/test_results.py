@@ -161,6 +161,11 @@ async def test_response_without_a_body(method: str, status: int, prompt_pool: Pr
     assert closed.is_set()
 
 
+async def test_head_tells_the_length_of_a_returned_body(pool: WorkerPool) -> None:
+    app = handler(lambda request, response: b"abc", pool=pool)
+    assert await Exchange(app, method="HEAD").run() == [start(200, [length(3)]), body()]
+
+
 async def test_head_keeps_the_length_that_a_get_would_have(prompt_pool: PromptPool) -> None:
     @handler(pool=prompt_pool)
     def app(request: Request, response: Response) -> None:

@@ -15,8 +15,8 @@ class Watermarks:
         ValueError: not 0 <= low < high.
     """
 
-    # Measured in memory, `read(65536)` and yield, 64 KiB chunks: a crossing of the GIL from one core
-    # to the other costs some 100 us, so 512 KiB take 15 us a chunk, 1 MiB 10 us, 2 MiB 8 us.
+    # Measured in memory, `read(65536)` and yield, chunks of 64 KiB: to pass the GIL from one core
+    # to the other costs some 100 us, so a chunk takes 15 us with 512 KiB, 10 with 1 MiB, 8 with 2.
     high: int = 2 * 1024 * 1024
     low: int = 512 * 1024
 

@@ -73,10 +73,10 @@ def upper_bridge() -> ASGIApp:
 
 
 def aistore_app(transform: Callable[[BinaryIO], Iterator[bytes]]) -> ASGIApp:
-    from aistore.sdk.etl.webserver.base_etl_server import (  # type: ignore[import-untyped]  # none
+    from aistore.sdk.etl.webserver.base_etl_server import (
         ETLServer,
     )
-    from aistore.sdk.etl.webserver.fastapi_streaming import (  # type: ignore[import-untyped]  # none
+    from aistore.sdk.etl.webserver.fastapi_streaming import (
         _DeferredStartStreamingResponse,
         _RequestStreamReader,
     )
@@ -112,7 +112,7 @@ def upper_a2wsgi() -> ASGIApp:
         start_response("200 OK", [("content-type", OCTETS), ("content-length", str(len(body)))])
         return [body]
 
-    bridged: ASGIApp = WSGIMiddleware(upper)  # type: ignore[assignment]  # its own TypedDicts
+    bridged: ASGIApp = WSGIMiddleware(upper)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":  # a2wsgi knows no lifespan

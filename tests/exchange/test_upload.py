@@ -140,7 +140,7 @@ async def test_draining_is_bounded_in_time(pool: WorkerPool) -> None:
 async def test_handler_that_ends_in_the_middle_of_a_full_channel_is_drained(
     pool: WorkerPool,
 ) -> None:
-    limits = Limits(prefetch_bytes=1)
+    limits = Limits(prefetch_bytes=1, request=Watermarks(high=500_000, low=100_000))
     begun, step = Step(), Step()
 
     def half(request: Request, response: Response) -> bytes:

@@ -158,20 +158,18 @@ def caused_by_disconnect(error: BaseException) -> bool:
     """Whether an exception is, or was raised because of, a `ClientDisconnected`.
 
     Frameworks replace the error that our send raises by one of their own, or put it into an
-    exception group; the log should not show either as a failure of the application.
+    exception group; the log should not show either as a failure of the application. A group with
+    anything else in it is one, though.
     """
     seen: set[int] = set()
-    unseen = [error]
-    while unseen:
-        each = unseen.pop()
+    each: BaseException | None = error
+    while each is not None and id(each) not in seen:
         if isinstance(each, ClientDisconnected):
             return True
-        if id(each) in seen:
-            continue
-        seen.add(id(each))
-        unseen += [linked for linked in (each.__cause__, each.__context__) if linked is not None]
         if isinstance(each, BaseExceptionGroup):
-            unseen += each.exceptions
+            return all(caused_by_disconnect(member) for member in each.exceptions)
+        seen.add(id(each))
+        each = each.__cause__ or each.__context__
     return False
 
 

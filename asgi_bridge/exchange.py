@@ -60,6 +60,7 @@ class HandlerExchange:
 
     _sending: anyio.CancelScope | None = None  # around the sends of a stream
     _begins: Begins | None = None  # None until the pool has been asked
+    _complete = False  # a stream's last message has been sent
     _sends = 0  # how many times a send was begun or ended
 
     def __init__(
@@ -113,7 +114,7 @@ class HandlerExchange:
             await self._answer()
         except BaseException as error:
             reason = self._reason_of(error)
-            if not caused_by_disconnect(error):
+            if not isinstance(error, Exception) or not caused_by_disconnect(error):
                 raise
             logger.info("%s: %s", self, error)
         finally:
@@ -143,7 +144,8 @@ class HandlerExchange:
         elif begins is Begins.LATER:
             intake.on_ready(self._promote)
             intake.on_gone(self._client_gone)
-            intake.watch()  # a client that leaves the line makes room in it
+            if invited:
+                intake.watch()  # a client that leaves the line makes room in it
         return begins
 
     def _promote(self) -> None:
@@ -218,7 +220,7 @@ class HandlerExchange:
                 await self._send_batches(batch)
             finally:
                 patience.cancel()
-        if intake.client_gone:
+        if intake.client_gone and not self._complete:
             raise intake.gone_error()
         if self._sending.cancelled_caught:
             raise WriteTimeout(
@@ -236,9 +238,12 @@ class HandlerExchange:
                 # a server's send() may never suspend; other tasks must run
                 await self._intake.portal.checkpoint()
                 batch = await self._output.take()
-        if self._intake.unfinished:
-            await self._intake.drain()
+        await self._settle()
+        # Some servers tell of the disconnect while they send the last message; to cancel that
+        # would break off their work on the connection. Only its timeout may.
+        self._intake.on_gone(None)
         await self._forward(body(b"", more_body=False))
+        self._complete = True
 
     async def _lose_patience(self) -> None:
         """Abort the exchange once one send has taken as long as `write_timeout`.
@@ -259,8 +264,7 @@ class HandlerExchange:
 
     async def _send_last(self, status: int, headers: RawHeaders, whole: bytes) -> None:
         """Send a whole response."""
-        if self._intake.unfinished:
-            await self._intake.drain()
+        await self._settle()
         await self._forward(start(status, headers))
         await self._forward(body(whole, more_body=False))
 
@@ -273,6 +277,11 @@ class HandlerExchange:
         except OSError as error:  # ASGI, HTTP sub-spec 2.4: what send raises for a client that left
             raise ClientDisconnected(f"the client went away: {error}") from error
         self._sends += 1
+
+    async def _settle(self) -> None:
+        """Get an upload that is still running out of the way of the last message."""
+        if self._intake.unfinished:
+            await self._intake.drain()
 
     async def _refuse(self, error: Exception) -> None:
         """Answer a failure before the first byte with its status, or with 500 and raise it."""

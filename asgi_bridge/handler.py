@@ -37,7 +37,9 @@ class HandlerApp:
         match scope["type"]:
             case "http":
                 intake = scope.get(SCOPE_KEY)
-                if intake is None or not intake.reuses(receive):
+                if intake is not None and intake.reuses(receive):
+                    intake.use_limits(self._limits)
+                else:
                     intake = Intake(scope, receive, self._limits, current_portal())
                 await HandlerExchange(
                     self._work,

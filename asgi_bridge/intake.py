@@ -68,6 +68,7 @@ class Intake:
     # only answers must not pay for what it does not use. All of it belongs to the loop's thread,
     # but for the owner.
     client_gone = False
+    _told: str | None = None  # what the server's send() said of the disconnect
     _owner = Owner.NOBODY  # guarded by _claiming
     _application: ForApplication | None = None  # made when something comes for it
     _sink: Sink | None = None  # None stands for the application's
@@ -133,7 +134,8 @@ class Intake:
 
     def gone_error(self) -> ClientDisconnected:
         """What a send meets once the client is known to be gone."""
-        return ClientDisconnected(f"the client went away after {self.body.received} bytes of body")
+        told = self._told or f"the client went away after {self.body.received} bytes of body"
+        return ClientDisconnected(told)
 
     def reuses(self, receive: Receive) -> bool:
         """Whether `receive` is this intake's own, with nobody's wrapper in between."""
@@ -141,12 +143,26 @@ class Intake:
 
     # What is done with it, on the loop's thread.
 
-    def on_gone(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called, on the loop, when the client goes away; now if it has."""
+    def use_limits(self, limits: Limits) -> None:
+        """Go by the limits of the handler that is about to claim the body."""
+        self.limits = limits
+        self.body.limit = limits.max_body_bytes
+
+    def client_left(self, told: str) -> None:
+        """Latch a disconnect that the server's send() told of."""
+        self.client_gone = True
+        self._told = told
+        self._tell()
+
+    def on_gone(self, callback: Callable[[], None] | None) -> None:
+        """Have `callback` called, on the loop, when the client goes away; now if it has.
+
+        Args:
+            callback: None for no one, once the answer is about to be complete.
+        """
+        self._on_gone = callback
         if self.client_gone:
-            callback()
-        else:
-            self._on_gone = callback
+            self._tell()
 
     def on_ready(self, callback: Callable[[], None]) -> None:
         """Have `callback` called, on the loop, when the request becomes ready."""
@@ -154,7 +170,8 @@ class Intake:
 
     def start(self) -> None:
         """Begin to take the body in, if that has not begun."""
-        if self._pump is None and self._failure is None and not self.client_gone:
+        over = self._response_complete or self._failure is not None or self.client_gone
+        if self._pump is None and not over:
             self._pump = self.portal.spawn(self._run_pump)
 
     async def invite(self) -> None:

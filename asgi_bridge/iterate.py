@@ -34,7 +34,7 @@ async def iterate_in_worker(
     and text count with their length, others with what `sys.getsizeof` says of them.
 
     The iterable's `close`, if it has one, is called on that thread: at the end, after a failure,
-    and when this generator is closed or cancelled.
+    and when this generator is closed or cancelled; unless the iteration has not begun by then.
 
     Args:
         iterable: what to iterate over; `iter` is called on the worker thread, too.
@@ -55,7 +55,8 @@ async def iterate_in_worker(
     )
     sender, receiver = ends
     work = Work(partial(_run, iterable, sender), sender)
-    (_pool_of_loop() if pool is None else pool).submit(work, ready=True)
+    pool = _pool_of_loop() if pool is None else pool
+    pool.submit(work, ready=True)
     try:
         while True:
             batch = await receiver.take()
@@ -67,8 +68,10 @@ async def iterate_in_worker(
         return
     finally:
         receiver.break_with(ExchangeOver("the iteration was closed"))
-        await work.wait_over(portal, limits.abandon_timeout)
-        if not work.over:
+        begun = not pool.withdraw(work)
+        if begun:
+            await work.wait_over(portal, limits.abandon_timeout)
+        if begun and not work.over:
             logger.warning("a worker is still busy with %r after its iteration ended", iterable)
 
 

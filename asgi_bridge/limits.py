@@ -17,8 +17,8 @@ class Limits:
     Attributes:
         prefetch_bytes: a request that has sent this much, or all it has, counts as ready for a
             worker thread; one that has sent less may only use half of the pool.
-        request: watermarks of the channel from the server to the handler. A reader holds at most
-            one more filling of it.
+        request: watermarks of the channel from the server to the handler; what a reader has taken
+            and not used up counts.
         response: watermarks of the channel from the handler to the server; likewise.
         message_bytes: the largest body message sent to the server. Smaller chunks are joined up
             to it, larger ones split.

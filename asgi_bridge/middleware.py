@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, Final, Literal, overload
 
 from .crossing.portal import current_portal
-from .errors import BridgeNotInstalled, ClientDisconnected, ExchangeOver, caused_by_disconnect
+from .errors import BridgeNotInstalled, ExchangeOver, caused_by_disconnect
 from .intake import SCOPE_KEY, Intake
 from .limits import Limits
 from .protocol.response import Phase, ResponseGate
@@ -113,13 +113,17 @@ class AppExchange:
             if gate.phase is not Phase.COMPLETE:
                 await self._finish()
         except BaseException as error:
-            reason = intake.gone_error() if intake.client_gone else error
-            if not caused_by_disconnect(error):
+            if intake.client_gone:
+                reason = intake.gone_error()
+            else:
+                reason = ExchangeOver(f"the exchange ended early: {error!r}")
+            if not isinstance(error, Exception) or not caused_by_disconnect(error):
                 raise
             logger.info("%s %s: %s", scope["method"], scope["path"], reason)
         finally:
             if not intake.untouched:
                 await intake.close(reason or ExchangeOver("the exchange is over"))
+            intake.response_complete()  # whoever claims the body from now on is too late
         if gate.phase is Phase.COMPLETE:
             return Outcome.COMPLETE
         return Outcome.CLIENT_GONE if intake.client_gone else Outcome.FAILED
@@ -131,13 +135,15 @@ class AppExchange:
             ClientDisconnected: the client is known to be gone; nothing was passed on.
             ResponseOrderError: ASGI does not allow this message now; nothing was passed on.
         """
-        intake, gate = self.intake, self.gate
-        if intake.client_gone:
-            raise intake.gone_error()
-        released = gate.feed(message)
-        if not released:
-            return
-        phase = gate.phase
+        if self.intake.client_gone:
+            raise self.intake.gone_error()
+        released = self.gate.feed(message)
+        if released:
+            await self._release(released)
+
+    async def _release(self, released: tuple[Message, ...]) -> None:
+        """Pass messages on to the server, with what has to be done before and after them."""
+        intake, phase = self.intake, self.gate.phase
         if phase is Phase.STREAMING and released[0]["type"] == "http.response.start":
             await self._listen(released[0]["status"])
         elif phase is Phase.COMPLETE and intake.unfinished:
@@ -146,7 +152,8 @@ class AppExchange:
             for each in released:
                 await self.send_to(each)
         except OSError as error:
-            raise ClientDisconnected(f"the client went away: {error}") from error
+            intake.client_left(f"the client went away: {error}")
+            raise intake.gone_error() from error
         if phase is Phase.COMPLETE:
             intake.response_complete()
 
@@ -165,8 +172,9 @@ class AppExchange:
         """The application returned without a complete response."""
         if self.intake.client_gone:
             return  # it noticed, and stopped
-        for message in self.gate.finish():
-            await self.send_to(message)
+        released = self.gate.finish()
+        if released:
+            await self._release(released)
 
 
 async def run_counted(

@@ -165,7 +165,7 @@ class BodyReader(io.BufferedIOBase):
         return True
 
     def close(self) -> None:
-        """Drop what is unread. The rest of the body is taken from the client and thrown away."""
+        """Drop what is unread here. The rest is dealt with at the end of the exchange."""
         if not self.closed:
             self._block = io.BytesIO()
             self._waiting.clear()

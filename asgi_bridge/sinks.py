@@ -1,9 +1,11 @@
 """Where an intake's pump puts what comes: three places, one at a time. Loop thread only."""
 
 from collections import deque
+from contextlib import suppress
 from typing import Protocol
 
 from .crossing.channel import ByteChannel
+from .errors import ReadTimeout
 from .protocol.request import BodyPhase, RequestBody
 from .types import Message
 
@@ -60,7 +62,10 @@ class ForReader:
         self._body = body
 
     def put(self, message: Message, chunk: bytes) -> bool:
-        room = not chunk or self._channel.put_nowait(chunk, len(chunk))
+        room = True
+        if chunk:
+            with suppress(ReadTimeout):  # a reader that has given up wants no more of it
+                room = self._channel.put_nowait(chunk, len(chunk))
         if self._body.phase is not BodyPhase.OPEN:
             self._channel.end(self._body.error)
             # the rest of a body that is refused is taken in by drain, if at all

@@ -29,6 +29,7 @@ class Spool(io.RawIOBase):
         self._limit = limit
         self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES)  # closed by close()
         self._kept = 0  # bytes in the file
+        self._failure: Exception | None = None  # why a chunk could not be kept; met ever after
         self._position = 0
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
@@ -76,14 +77,23 @@ class Spool(io.RawIOBase):
     def _fill(self, size: int | None) -> None:
         """Take in the body until `size` bytes are kept, or all of it for None."""
         while size is None or self._kept < size:
+            if self._failure is not None:
+                raise self._failure
             chunk = self._body.read1(_BLOCK)
             if not chunk:
                 return
-            if self._kept + len(chunk) > self._limit:
-                raise BodyTooLarge(self._limit)
-            self._file.seek(self._kept)
-            self._file.write(chunk)
-            self._kept += len(chunk)
+            try:
+                self._keep(chunk)
+            except Exception as error:  # the chunk is lost: nothing may be read past it
+                self._failure = error
+                raise
+
+    def _keep(self, chunk: bytes) -> None:
+        if self._kept + len(chunk) > self._limit:
+            raise BodyTooLarge(self._limit)
+        self._file.seek(self._kept)
+        self._file.write(chunk)
+        self._kept += len(chunk)
 
 
 class SpooledReader(io.BufferedReader):

@@ -108,7 +108,10 @@ class ThreadReceiver(_Receiver[T]):
                 self._on_demand = None
             # woken by put_nowait, end and break_with
             if not self._waiter.wait(self._timeout):
-                raise ReadTimeout(f"no request bytes for {self._timeout} s")
+                # For good: a read that was left short has lost what it had, so none may follow it.
+                error = ReadTimeout(f"no request bytes for {self._timeout} s")
+                self._channel.break_with(error)
+                raise error
         return taken
 
 

@@ -135,14 +135,15 @@ GONE = ClientDisconnected("gone")
         (GONE, True),
         (raised_from(GONE, None), True),
         (raised_from(None, GONE), True),
-        (ExceptionGroup("x", [ValueError(), raised_from(None, GONE)]), True),
+        (ExceptionGroup("x", [GONE, raised_from(None, GONE)]), True),
+        (ExceptionGroup("x", [ValueError(), raised_from(None, GONE)]), False),
         (ConnectionResetError("another's"), False),
         (raised_from(None, None), False),
         (ExceptionGroup("x", [ValueError()]), False),
         (circle(), False),
     ],
     ids=[
-        *("itself", "cause", "context", "in a group"),
+        *("itself", "cause", "context", "in a group", "in a group with another"),
         *("another's", "no link", "another group", "circle"),
     ],
 )

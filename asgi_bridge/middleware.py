@@ -121,9 +121,10 @@ class AppExchange:
                 raise
             logger.info("%s %s: %s", scope["method"], scope["path"], reason)
         finally:
-            if not intake.untouched:
+            if intake.untouched:
+                intake.response_complete()  # whoever claims the body from now on is too late
+            else:
                 await intake.close(reason or ExchangeOver("the exchange is over"))
-            intake.response_complete()  # whoever claims the body from now on is too late
         if gate.phase is Phase.COMPLETE:
             return Outcome.COMPLETE
         return Outcome.CLIENT_GONE if intake.client_gone else Outcome.FAILED

@@ -2,8 +2,11 @@
 #
 # The way of the data: intake -> channel -> the function, on a worker -> channel -> send.
 #
-# Rule 1: a small request costs one hop: its body is taken in before a worker is, the function's
-#         whole output comes back with its end, and nothing listens meanwhile.
+# Rule 1: a small request costs one hop and no task: its body is taken in by the server's own task
+#         before a worker is asked, the function's whole output comes back with its end, and nothing
+#         listens meanwhile. A body that has to be waited for stays with the server's task, and the
+#         exchange goes on in a task of its own, beside it: so `receive` and whatever an application
+#         in between has put around it is only ever awaited in one task.
 # Rule 2: once the response streams, the disconnect is watched for, and whatever waits (the
 #         function in a read or a write, this task in a send) is let go by it.
 # Rule 3: a failure before the first byte is a status. After it, it is raised, and the server cuts
@@ -21,8 +24,9 @@ from typing import Final, TypeAlias
 import anyio
 
 from .crossing.channel import EndOfStream
-from .crossing.ends import LoopReceiver, ThreadSender, thread_to_loop
+from .crossing.outlet import Outlet
 from .crossing.pool import Begins, WorkerPool
+from .crossing.portal import Running
 from .crossing.work import Work
 from .errors import (
     ClientDisconnected,
@@ -36,7 +40,6 @@ from .limits import Limits
 from .protocol.pieces import pieces
 from .protocol.refusal import refusal_of
 from .protocol.request import BodyPhase
-from .reader import BodyReader
 from .request import Request
 from .types import Message, RawHeaders, Scope, Send
 from .writer import Response
@@ -61,6 +64,8 @@ class HandlerExchange:
     _sending: anyio.CancelScope | None = None  # around the sends of a stream
     _begins: Begins | None = None  # None until the pool has been asked
     _complete = False  # a stream's last message has been sent
+    _aside: Running | None = None  # where the exchange goes on while the body comes
+    _aside_error: BaseException | None = None  # what that raised
     _sends = 0  # how many times a send was begun or ended
 
     def __init__(
@@ -79,18 +84,16 @@ class HandlerExchange:
         self._pool = pool
         self._limits = limits
         portal = intake.portal
-        ends: tuple[ThreadSender[bytes], LoopReceiver[bytes]] = thread_to_loop(
-            portal, limits.response, timeout=limits.write_timeout
-        )
-        sender, self._output = ends
+        outlet: Outlet[bytes] = Outlet(portal, limits.response, timeout=limits.write_timeout)
+        self._output = outlet
         self._response = Response(
-            sender,
+            outlet,
             method=scope["method"],
             loop_thread_id=portal.thread_id,
             message_bytes=limits.message_bytes,
         )
         self._request = Request(scope)
-        self._job = Work(partial(function, self._request, self._response), sender)
+        self._job = Work(partial(function, self._request, self._response), outlet)
 
     async def run(self) -> None:
         """Answer the request.
@@ -101,17 +104,61 @@ class HandlerExchange:
         """
         intake = self._intake
         intake.claim()
+        # With Expect: 100-continue the first receive() is what invites the body, so it waits
+        # for the function's first read; one that refuses without reading invites nothing.
+        if not intake.framing.expects_continue:
+            try:
+                await intake.take_in(self._step_aside)
+            except BaseException:
+                await self._call_off()
+                raise
+        if self._aside is None:
+            await self._serve()
+        else:
+            await self._join()
+
+    def _step_aside(self) -> None:
+        """The body is not here yet: go on in a task of its own, beside the intake's pump."""
+        self._aside = self._intake.portal.spawn(self._serve_aside)
+
+    async def _serve_aside(self) -> None:
+        try:
+            await self._serve()
+        except BaseException as error:
+            self._aside_error = error
+            raise
+
+    async def _join(self) -> None:
+        """Wait for the task aside, and raise what it raised."""
+        assert self._aside is not None, "only called with a task aside"
+        try:
+            await self._aside.wait()
+        except BaseException:
+            await self._call_off()
+            raise
+        error, self._aside_error = self._aside_error, None
+        if error is not None:
+            raise error
+
+    async def _call_off(self) -> None:
+        """Cancel the task aside and wait for it: its own winding down is bounded."""
+        if self._aside is not None:
+            self._aside.cancel()
+            with anyio.CancelScope(shield=True):
+                await self._aside.wait()
+
+    async def _serve(self) -> None:
+        """Run the function and answer."""
+        intake = self._intake
         reason: BaseException | None = None
         try:
-            # With Expect: 100-continue the first receive() is what invites the body, so it waits
-            # for the function's first read; one that refuses without reading invites nothing.
-            invited = not intake.framing.expects_continue
-            if invited:
-                intake.start()
-                await intake.portal.checkpoint()  # the pump takes in what has come already
-            if self._begin(invited) is Begins.WITH_LINGER:
+            if self._begin(not intake.framing.expects_continue) is Begins.WITH_LINGER:
                 await intake.portal.checkpoint()  # the loop lingers
-            await self._answer()
+            whole = self._output.take_whole()
+            if whole is None:
+                await self._answer()
+            else:
+                await self._send_whole(whole)
         except BaseException as error:
             reason = self._reason_of(error)
             if not isinstance(error, Exception) or not caused_by_disconnect(error):
@@ -129,7 +176,7 @@ class HandlerExchange:
     def _begin(self, invited: bool) -> Begins:
         """See that the function is run, as soon as it may."""
         intake, portal, job = self._intake, self._intake.portal, self._job
-        self._request.body = BodyReader(intake.source(start=invited), portal.thread_id)
+        self._request.body = intake.reader(start=invited)
         whole = intake.body.phase is BodyPhase.ENDED
         try:
             begins = self._pool.submit(
@@ -172,12 +219,20 @@ class HandlerExchange:
                 raise
             await self._refuse(error)
             return
+        if over:
+            await self._send_whole(batch)
+        else:
+            head = self._response.head
+            await self._stream(head.status, head.headers, batch)
+
+    async def _send_whole(self, batch: deque[bytes]) -> None:
+        """Send all of the output, with its length."""
         head = self._response.head
         headers = head.headers
         size = len(batch[0]) if len(batch) == 1 else sum(map(len, batch))
-        if over and head.declared is None and not head.bodiless:
+        if head.declared is None and not head.bodiless:
             headers = [*headers, (b"content-length", b"%d" % size)]
-        if over and size <= self._limits.message_bytes:
+        if size <= self._limits.message_bytes:
             whole = batch[0] if len(batch) == 1 else b"".join(batch)
             await self._send_last(head.status, headers, whole)
         else:
@@ -200,7 +255,7 @@ class HandlerExchange:
         # What is raised here is met again: the end is `exhausted`, and a failure after the first
         # byte is raised once that byte has gone out.
         with suppress(Exception):
-            batch += output.take_nowait() or ()
+            batch += output.take_held() or ()
         return batch, output.exhausted
 
     async def _stream(self, status: int, headers: RawHeaders, batch: deque[bytes]) -> None:
@@ -216,7 +271,9 @@ class HandlerExchange:
                 intake.watch()
             patience = intake.portal.spawn(self._lose_patience)
             try:
-                await self._forward(start(status, headers))
+                await self._forward(
+                    {"type": "http.response.start", "status": status, "headers": headers}
+                )
                 await self._send_batches(batch)
             finally:
                 patience.cancel()
@@ -234,11 +291,12 @@ class HandlerExchange:
             while True:
                 for piece in pieces(batch, self._limits.message_bytes):
                     await self._forward(body(piece, more_body=True))
-                    self._output.release(len(piece))
+                    self._output.used(len(piece))
                 # a server's send() may never suspend; other tasks must run
                 await self._intake.portal.checkpoint()
                 batch = await self._output.take()
-        await self._settle()
+        if self._intake.unfinished:
+            await self._intake.drain()
         # Some servers tell of the disconnect while they send the last message; to cancel that
         # would break off their work on the connection. Only its timeout may.
         self._intake.on_gone(None)
@@ -264,24 +322,23 @@ class HandlerExchange:
 
     async def _send_last(self, status: int, headers: RawHeaders, whole: bytes) -> None:
         """Send a whole response."""
-        await self._settle()
-        await self._forward(start(status, headers))
-        await self._forward(body(whole, more_body=False))
+        if self._intake.unfinished:
+            await self._intake.drain()
+        await self._forward(
+            {"type": "http.response.start", "status": status, "headers": headers},
+            {"type": "http.response.body", "body": whole, "more_body": False},
+        )
 
-    async def _forward(self, message: Message) -> None:
+    async def _forward(self, *messages: Message) -> None:
         if self._intake.client_gone:
             raise self._intake.gone_error()
         self._sends += 1  # odd while a send is under way, see _lose_patience
         try:
-            await self._send(message)
+            for message in messages:
+                await self._send(message)
         except OSError as error:  # ASGI, HTTP sub-spec 2.4: what send raises for a client that left
             raise ClientDisconnected(f"the client went away: {error}") from error
         self._sends += 1
-
-    async def _settle(self) -> None:
-        """Get an upload that is still running out of the way of the last message."""
-        if self._intake.unfinished:
-            await self._intake.drain()
 
     async def _refuse(self, error: Exception) -> None:
         """Answer a failure before the first byte with its status, or with 500 and raise it."""
@@ -314,11 +371,6 @@ class HandlerExchange:
                 self,
                 self._limits.abandon_timeout,
             )
-
-
-def start(status: int, headers: RawHeaders) -> Message:
-    """The message that begins a response."""
-    return {"type": "http.response.start", "status": status, "headers": headers}
 
 
 def body(chunk: bytes, *, more_body: bool) -> Message:

@@ -10,6 +10,8 @@ from .types import RawHeaders
 # author write headers, or a second response, of his own.
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _BAD_VALUE = re.compile(r"[\r\n\0]")
+# RFC 9110, 8.6. What is no number would leave the client to guess where the body ends.
+_LENGTH = re.compile(r"[0-9]{1,18}")
 
 
 class RequestHeaders(Mapping[str, str]):
@@ -67,15 +69,24 @@ class ResponseHeaders(MutableMapping[str, str]):
     def add(self, name: str, value: str) -> None:
         """Add a value beside those that the header has."""
         key = self._checked(name, value)
-        self._items.setdefault(key, []).append(value)
+        values = self._items.setdefault(key, [])
+        if values and key == "content-length":
+            raise ValueError("a response has one content-length")
+        values.append(value)
 
     def get_all(self, name: str) -> list[str]:
         """Every value of a header, in the order they were added."""
         return list(self._items.get(name.lower(), ()))
 
-    def set_length(self, size: int) -> str:
+    @property
+    def length(self) -> int | None:
+        """The declared content-length in bytes, None where there is none."""
+        values = self._items.get("content-length")
+        return None if values is None else int(values[0])
+
+    def set_length(self, size: int) -> int:
         """Declare the body's length in bytes, unless that is declared; what is declared now."""
-        return self._items.setdefault("content-length", [str(size)])[0]
+        return int(self._items.setdefault("content-length", [str(size)])[0])
 
     def freeze(self) -> RawHeaders:
         """Allow no more changes; the headers as ASGI wants them, in the order of their names."""
@@ -116,4 +127,7 @@ class ResponseHeaders(MutableMapping[str, str]):
         if _BAD_VALUE.search(value):
             raise ValueError(f"the value of {name!r} has a line break or NUL in it")
         value.encode("latin-1")  # UnicodeEncodeError is a ValueError, raised where it was set
-        return name.lower()
+        key = name.lower()
+        if key == "content-length" and not _LENGTH.fullmatch(value):
+            raise ValueError(f"{value!r} is not a content-length")
+        return key

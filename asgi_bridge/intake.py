@@ -3,8 +3,9 @@
 # Rule 1: nobody else awaits it, and there is never more than one call pending. Two at once lose or
 #         split messages on every server.
 # Rule 2: a pending receive() is not cancelled before the response is complete; some servers would
-#         throw away what they have just read. So it is awaited by a task of its own, the pump,
-#         which is started when somebody first wants something from it, and not before.
+#         throw away what they have just read. So it is awaited by a pump, which is started when
+#         somebody first wants something from it, and not before: in a task of its own, or in the
+#         server's where the whole exchange is ours (take_in).
 # Rule 3: until the body is claimed the application reads through us as if we were not there. Once
 #         it is claimed, what is here and what is in flight goes to the reader, and the
 #         application's own receive() knows one message only: http.disconnect.
@@ -24,13 +25,14 @@ import anyio
 import anyio.lowlevel
 
 from .crossing.channel import ByteChannel
-from .crossing.ends import Source, WholeBody, loop_to_thread
+from .crossing.inlet import loop_to_thread
 from .crossing.portal import Portal, Running
 from .crossing.waiters import LoopWaiter
 from .errors import BodyAlreadyClaimed, ClientDisconnected, ExchangeOver
 from .limits import Limits
 from .protocol.request import BodyPhase, Framing, RequestBody, framing_of
-from .sinks import ForApplication, ForReader, Nowhere, Sink
+from .reader import BodyReader
+from .sinks import ForApplication, ForLater, ForReader, Nowhere, Sink
 from .types import Message, Receive, Scope
 
 # Where a scope carries its intake, so that open_body finds it through any framework.
@@ -61,7 +63,7 @@ class Intake:
         limits: what may be held.
         portal: the loop that the request runs on.
 
-    Threads: the loop's, but for `claim` and `source`.
+    Threads: the loop's, but for `claim` and `reader`.
     """
 
     # What most requests never touch stands here once, and not in each of them: an application that
@@ -71,7 +73,8 @@ class Intake:
     _told: str | None = None  # what the server's send() said of the disconnect
     _owner = Owner.NOBODY  # guarded by _claiming
     _application: ForApplication | None = None  # made when something comes for it
-    _sink: Sink | None = None  # None stands for the application's
+    _early: ForApplication | ForLater | None = None  # what has come before there was a reader
+    _sink: Sink | None = None  # made when something comes for it
     _framing: Framing | None = None  # made when first asked for
     _body: RequestBody | None = None  # likewise
     _pump: Running | None = None
@@ -170,9 +173,24 @@ class Intake:
 
     def start(self) -> None:
         """Begin to take the body in, if that has not begun."""
-        over = self._response_complete or self._failure is not None or self.client_gone
-        if self._pump is None and not over:
+        if self._pump is None and self._may_receive():
             self._pump = self.portal.spawn(self._run_pump)
+
+    async def take_in(self, on_wait: Callable[[], None]) -> None:
+        """Take the body in, in the caller's own task, if that has not begun.
+
+        Args:
+            on_wait: called, on the loop, if that takes more than what has come already.
+        """
+
+        def wait(running: Running) -> None:
+            self._pump = running
+            on_wait()
+
+        if self._pump is not None:
+            await self.portal.checkpoint()  # it takes in what has come
+        elif self._may_receive():
+            await self.portal.run_here(self._run_pump, wait)
 
     async def invite(self) -> None:
         """`start`, and see that the server's receive() has been called when this returns."""
@@ -272,16 +290,17 @@ class Intake:
                 raise BodyAlreadyClaimed(f"the request body cannot be claimed: {self._owner.value}")
             self._owner = Owner.READER
 
-    def source(self, *, start: bool = True) -> Source:
-        """Where the reader of a body that was claimed takes its bytes; any thread, once.
+    def reader(self, *, start: bool = True) -> BodyReader:
+        """The reader of a body that was claimed; any thread, once.
 
         Args:
             start: begin to take messages in at once; else with the reader's first wait, which is
                 what keeps a 100-continue from being sent for a body that nobody reads.
         """
-        here = threading.get_ident() == self.portal.thread_id
+        loop_thread_id = self.portal.thread_id
+        here = threading.get_ident() == loop_thread_id
         if here and self._body is not None and self._body.phase is BodyPhase.ENDED:
-            return WholeBody(self._take_chunks())  # no need of a channel
+            return BodyReader(None, loop_thread_id, self._take_chunks())  # no need of a channel
         channel, room, receiver = loop_to_thread(
             self.portal,
             self.limits.request,
@@ -298,12 +317,15 @@ class Intake:
             connect()
         else:
             self.portal.post(connect)
-        return receiver
+        return BodyReader(receiver, loop_thread_id)
 
     def _start_soon(self) -> None:
         self.portal.post(self.start)
 
     # The loop's own business.
+
+    def _may_receive(self) -> bool:
+        return not (self._response_complete or self.client_gone) and self._failure is None
 
     def _connect(self, channel: ByteChannel[bytes], room: LoopWaiter) -> None:
         """Re-route to the reader what is here and what will come."""
@@ -321,8 +343,8 @@ class Intake:
             channel.end(self.body.error)
 
     def _take_chunks(self) -> deque[bytes]:
-        """What has come for the application and is the reader's now."""
-        return deque() if self._application is None else self._application.take_chunks()
+        """What has come before there was a reader, and is the reader's now."""
+        return deque() if self._early is None else self._early.take_chunks()
 
     async def _run_pump(self) -> None:
         body, receive = self.body, self._server_receive
@@ -332,18 +354,28 @@ class Intake:
                 chunk = body.feed(message)
                 if body.phase is BodyPhase.GONE:
                     self.client_gone = True
-                if self._sink is None:
-                    self._sink = self._application = ForApplication(self.limits.prefetch_bytes)
-                has_room = self._sink.put(message, chunk)
+                sink = self._sink
+                if sink is None:
+                    sink = self._first_sink()
+                has_room = sink.put(message, chunk)
                 if self._waiting or self._on_ready is not None or self.client_gone:
                     self._tell()
                 while not has_room:
                     await self._wait_for_room()
-                    has_room = self._sink.has_room()
+                    has_room = (self._sink or sink).has_room()  # it may be another by now
         except Exception as error:
             self._fail(error)
         finally:
             self._pump = None
+
+    def _first_sink(self) -> Sink:
+        if self._owner is Owner.READER:
+            self._sink = self._early = ForLater(self.limits.prefetch_bytes)
+        else:
+            self._sink = self._early = self._application = ForApplication(
+                self.limits.prefetch_bytes
+            )
+        return self._sink
 
     async def _wait_for_room(self) -> None:
         if self._room is None:

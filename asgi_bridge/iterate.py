@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from anyio.lowlevel import RunVar
 
 from .crossing.channel import EndOfStream
-from .crossing.ends import LoopReceiver, ThreadSender, thread_to_loop
+from .crossing.outlet import Outlet
 from .crossing.pool import WorkerPool
 from .crossing.portal import current_portal
 from .crossing.work import Work
@@ -50,24 +50,21 @@ async def iterate_in_worker(
     """
     limits = Limits() if limits is None else limits
     portal = current_portal()
-    ends: tuple[ThreadSender[T], LoopReceiver[T]] = thread_to_loop(
-        portal, limits.response, timeout=limits.write_timeout
-    )
-    sender, receiver = ends
-    work = Work(partial(_run, iterable, sender), sender)
+    outlet: Outlet[T] = Outlet(portal, limits.response, timeout=limits.write_timeout)
+    work = Work(partial(_run, iterable, outlet), outlet)
     pool = _pool_of_loop() if pool is None else pool
     pool.submit(work, ready=True)
     try:
         while True:
-            batch = await receiver.take()
+            batch = await outlet.take()
             while batch:
                 item = batch.popleft()
-                receiver.release(_size_of(item))
+                outlet.used(_size_of(item))
                 yield item
     except EndOfStream:
         return
     finally:
-        receiver.break_with(ExchangeOver("the iteration was closed"))
+        outlet.break_with(ExchangeOver("the iteration was closed"))
         begun = not pool.withdraw(work)
         if begun:
             await work.wait_over(portal, limits.abandon_timeout)
@@ -75,11 +72,11 @@ async def iterate_in_worker(
             logger.warning("a worker is still busy with %r after its iteration ended", iterable)
 
 
-def _run(iterable: Iterable[T], sender: ThreadSender[T]) -> None:
+def _run(iterable: Iterable[T], outlet: Outlet[T]) -> None:
     """Put every item, then close the iterable, here in its own thread, whatever happens."""
     try:
         for item in iterable:
-            sender.put(item, _size_of(item))
+            outlet.put(item, _size_of(item))
     finally:
         close = getattr(iterable, "close", None)
         if close is not None:

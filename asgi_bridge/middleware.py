@@ -247,5 +247,5 @@ def open_body(scope: Any, *, spool: bool = False) -> BodyReader | SpooledReader:
             "app = BridgeMiddleware(app)"
         )
     intake.claim()
-    body = BodyReader(intake.source(), intake.portal.thread_id)
+    body = intake.reader()
     return SpooledReader(body, intake.limits.spool_max_bytes) if spool else body

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from .crossing.channel import EndOfStream
-from .crossing.ends import Source
+from .crossing.inlet import Source
 from .errors import WrongThread
 
 if TYPE_CHECKING:
@@ -47,13 +47,16 @@ class BodyReader(io.BufferedIOBase):
     if TYPE_CHECKING:
         name: Any  # io.TextIOWrapper's stub asks for it; as with io.BytesIO, there is none
 
-    def __init__(self, source: Source, loop_thread_id: int) -> None:
-        self._source = source
+    def __init__(
+        self, source: Source | None, loop_thread_id: int, chunks: deque[bytes] | None = None
+    ) -> None:
+        self._source = source  # None where nothing more will come
         self._loop_thread_id = loop_thread_id
         self._block = io.BytesIO()
         self._block_size = 0
         self._base = 0  # the body's offset of the block's first byte
-        self._waiting: deque[bytes] = deque()  # taken from the channel, not yet a block
+        # taken from the source, not yet a block
+        self._waiting: deque[bytes] = deque() if chunks is None else chunks
 
     # Reading.
 
@@ -187,7 +190,8 @@ class BodyReader(io.BufferedIOBase):
             raise WrongThread(
                 "reading the body blocks; call it from a worker thread, not on the event loop"
             )
-        self._check_open()
+        if self.closed:
+            raise ValueError("I/O operation on closed file.")
 
     def _check_open(self) -> None:
         if self.closed:
@@ -209,13 +213,17 @@ class BodyReader(io.BufferedIOBase):
 
     def _take_chunk(self) -> bytes:
         """The next of the server's chunks, `b""` at the end of the body."""
+        source = self._source
         if not self._waiting:
+            if source is None:
+                return b""
             try:
-                self._waiting = self._source.take()
+                self._waiting = source.take()
             except EndOfStream:
                 return b""
         chunk = self._waiting.popleft()
-        self._source.release(len(chunk))
+        if source is not None:
+            source.release(len(chunk))
         return chunk
 
     def _gather(self, data: bytes, size: int) -> bytes:

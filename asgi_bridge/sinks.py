@@ -1,4 +1,4 @@
-"""Where an intake's pump puts what comes: three places, one at a time. Loop thread only."""
+"""Where an intake's pump puts what comes: four places, one at a time. Loop thread only."""
 
 from collections import deque
 from contextlib import suppress
@@ -52,6 +52,34 @@ class ForApplication:
         messages, self.messages = self.messages, deque()
         self._held = 0
         return deque(chunk for message in messages if (chunk := message.get("body", b"")))
+
+
+class ForLater:
+    """The body's bytes, for a reader that has claimed it and is not there yet.
+
+    Args:
+        limit: bytes at which the pump stops.
+    """
+
+    __slots__ = ("_chunks", "_held", "_limit")
+
+    def __init__(self, limit: int) -> None:
+        self._chunks: deque[bytes] = deque()  # none is empty
+        self._limit = limit
+        self._held = 0
+
+    def put(self, message: Message, chunk: bytes) -> bool:
+        if chunk:
+            self._chunks.append(chunk)
+            self._held += len(chunk)
+        return self.has_room()
+
+    def has_room(self) -> bool:
+        return self._held < self._limit
+
+    def take_chunks(self) -> deque[bytes]:
+        """Everything; what comes from now on is for another place."""
+        return self._chunks
 
 
 class ForReader:

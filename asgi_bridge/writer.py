@@ -16,11 +16,10 @@ import io
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .crossing.ends import ThreadSender
+from .crossing.outlet import Outlet
 from .errors import LengthMismatch, ResponseStarted, WrongThread
 from .headers import ResponseHeaders
 from .limits import DEFAULT_MESSAGE_BYTES
-from .protocol.request import framing_of
 from .types import RawHeaders
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ class Response(io.BufferedIOBase):
 
     def __init__(
         self,
-        sender: ThreadSender[bytes],
+        outlet: Outlet[bytes],
         *,
         method: str,
         loop_thread_id: int,
@@ -76,7 +75,7 @@ class Response(io.BufferedIOBase):
         self.headers = ResponseHeaders()
         self._status = 200
         self._head: Head | None = None  # set by the first byte
-        self._sender = sender
+        self._outlet = outlet
         self._method = method
         self._loop_thread_id = loop_thread_id
         self.message_bytes = message_bytes
@@ -121,13 +120,17 @@ class Response(io.BufferedIOBase):
         size = len(data)
         if not size:
             return 0
-        head = self._head or self.fix_head()
         total = self._written + size
-        if not head.bodiless:
-            if head.declared is not None and total > head.declared:
-                raise LengthMismatch(total, head.declared)
+        head = self._head
+        declared = self.headers.length if head is None else head.declared
+        bodiless = self._bodiless
+        if declared is not None and total > declared and not bodiless:
+            raise LengthMismatch(total, declared)
+        if head is None:
+            self.fix_head()
+        if not bodiless:
             if size <= self.message_bytes:
-                self._sender.put(data, size)
+                self._outlet.put(data, size)
             else:
                 self._put_pieces(data)
         self._written = total
@@ -142,27 +145,27 @@ class Response(io.BufferedIOBase):
         Raises:
             LengthMismatch: it is not as long as declared; nothing has been handed over.
         """
-        size = memoryview(body).nbytes
+        size = len(body) if type(body) is bytes else memoryview(body).nbytes
         if not size or self._head is not None or self._status in (204, 304):
             self.write(body)
             return
         declared = self.headers.set_length(size)
         if self._method == "HEAD":
             return  # its length was all that was wanted of it
-        if declared.isdigit() and int(declared) != size:
-            raise LengthMismatch(size, int(declared))
+        if declared != size:
+            raise LengthMismatch(size, declared)
         if size > self.message_bytes:
             self.write(body)
             return
         self.fix_head()
-        self._sender.keep(bytes(body))
+        self._outlet.keep(bytes(body))
         self._written = size
 
     def _put_pieces(self, data: bytes) -> None:
         with memoryview(data) as view:
             for begin in range(0, len(data), self.message_bytes):
                 piece = bytes(view[begin : begin + self.message_bytes])
-                self._sender.put(piece, len(piece))
+                self._outlet.put(piece, len(piece))
 
     def flush(self) -> None:
         """Do nothing: what was written leaves as soon as the client takes it.
@@ -177,7 +180,7 @@ class Response(io.BufferedIOBase):
         self._check()
         if self._head is None:
             self.fix_head()
-            self._sender.put(b"", 0)
+            self._outlet.put(b"", 0)
 
     @property
     def head(self) -> Head:
@@ -187,10 +190,13 @@ class Response(io.BufferedIOBase):
 
     def fix_head(self) -> Head:
         """Fix status and headers as they are now. For the exchange, not for handlers."""
-        headers = self.headers.freeze()
-        bodiless = self._method == "HEAD" or self._status in (204, 304)
-        self._head = Head(self._status, headers, framing_of(headers).length, bodiless)
-        return self._head
+        headers = self.headers
+        self._head = head = Head(self._status, headers.freeze(), headers.length, self._bodiless)
+        return head
+
+    @property
+    def _bodiless(self) -> bool:
+        return self._method == "HEAD" or self._status in (204, 304)
 
     def finish(self) -> Head:
         """The handler is done: fix the head, and hold the body to its declared length.

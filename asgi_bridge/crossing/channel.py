@@ -4,14 +4,15 @@
 #         is never held while anything waits or any foreign code runs.
 # Rule 2: a side is woken once per transition (empty to filled, high to low), and only if it said
 #         that it waits. How it is woken is its own business: a thread parks on a lock, a loop on
-#         a future (see waiters.py), and the channel only calls the function it was given.
+#         a future (see waiters.py), and the channel only calls `_wake_sender` or `_wake_receiver`.
 # Rule 3: the receiver takes all there is in one swap, and gives the room back as it works through
 #         it with `release`. So the bound holds over both ends, and taking is cheap.
 # Rule 4: closing (`end`) lets what is held be read first. Breaking (`break_with`) drops it.
 # Rule 5: an error that is raised more than once is raised with the traceback it came with. Left
 #         alone, each raise adds frames to it, and each frame keeps a chunk alive.
-"""ByteChannel: a bounded one-way conduit with one sender and one receiver."""
+"""Channel: a bounded one-way conduit with one sender and one receiver."""
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,13 +38,11 @@ class ChannelStatistics:
     receiver_waits: bool
 
 
-class ByteChannel(Generic[T]):
+class Channel(ABC, Generic[T]):
     """Bounded conduit for chunks whose size the sender states.
 
     Args:
         watermarks: when to stop the sender and when to let it go on.
-        wake_sender: called, on the receiver's thread, when a stopped sender may go on.
-        wake_receiver: called, on the sender's thread, when a waiting receiver has something.
 
     Threads: one sender and one receiver, each on any thread; `break_with` from anywhere.
     """
@@ -58,21 +57,11 @@ class ByteChannel(Generic[T]):
         "_low",
         "_receiver_waits",
         "_sender_waits",
-        "_wake_receiver",
-        "_wake_sender",
     )
 
-    def __init__(
-        self,
-        watermarks: Watermarks,
-        *,
-        wake_sender: Callable[[], None],
-        wake_receiver: Callable[[], None],
-    ) -> None:
+    def __init__(self, watermarks: Watermarks) -> None:
         self._high = watermarks.high
         self._low = watermarks.low
-        self._wake_sender = wake_sender
-        self._wake_receiver = wake_receiver
         self._lock = Lock()
         self._chunks: deque[T] = deque()  # guarded by _lock
         self._held = 0  # guarded by _lock
@@ -80,6 +69,14 @@ class ByteChannel(Generic[T]):
         self._ending_traceback: TracebackType | None = None  # belongs to _ending
         self._sender_waits = False  # guarded by _lock
         self._receiver_waits = False  # guarded by _lock
+
+    @abstractmethod
+    def _wake_sender(self) -> None:
+        """Called on the receiver's thread: a sender that was stopped may go on."""
+
+    @abstractmethod
+    def _wake_receiver(self) -> None:
+        """Called on the sender's thread: there is something for a receiver that waits."""
 
     # The sender's end.
 
@@ -136,7 +133,8 @@ class ByteChannel(Generic[T]):
             if self._ending is None:
                 if last is not None:
                     self._chunks.append(last)
-                self._set_ending(EndOfStream() if error is None else error)
+                self._ending = error = EndOfStream() if error is None else error
+                self._ending_traceback = error.__traceback__
             wake = self._receiver_waits
             self._receiver_waits = False
         if wake:
@@ -209,7 +207,8 @@ class ByteChannel(Generic[T]):
         """
         with self._lock:
             if self._ending is None or isinstance(self._ending, EndOfStream):
-                self._set_ending(error)
+                self._ending = error
+                self._ending_traceback = error.__traceback__
             self._chunks.clear()
             wake_receiver, self._receiver_waits = self._receiver_waits, False
             wake_sender, self._sender_waits = self._sender_waits, False
@@ -223,15 +222,40 @@ class ByteChannel(Generic[T]):
         with self._lock:
             return ChannelStatistics(self._held, self._sender_waits, self._receiver_waits)
 
-    def _set_ending(self, error: BaseException) -> None:
-        self._ending = error
-        self._ending_traceback = error.__traceback__
-
     def __repr__(self) -> str:
         seen = self.statistics()
         return (
-            f"<ByteChannel held={seen.held_bytes} high={self._high} low={self._low}"
+            f"<{type(self).__name__} held={seen.held_bytes} high={self._high} low={self._low}"
             f"{' ended' if self.ended else ''}"
             f"{' sender waits' if seen.sender_waits else ''}"
             f"{' receiver waits' if seen.receiver_waits else ''}>"
         )
+
+
+class ByteChannel(Channel[T]):
+    """A channel that is told how its two sides are woken.
+
+    Args:
+        watermarks: when to stop the sender and when to let it go on.
+        wake_sender: called, on the receiver's thread, when a stopped sender may go on.
+        wake_receiver: called, on the sender's thread, when a waiting receiver has something.
+    """
+
+    __slots__ = ("_on_data", "_on_room")
+
+    def __init__(
+        self,
+        watermarks: Watermarks,
+        *,
+        wake_sender: Callable[[], None],
+        wake_receiver: Callable[[], None],
+    ) -> None:
+        super().__init__(watermarks)
+        self._on_room = wake_sender
+        self._on_data = wake_receiver
+
+    def _wake_sender(self) -> None:
+        self._on_room()
+
+    def _wake_receiver(self) -> None:
+        self._on_data()

@@ -68,6 +68,18 @@ class Lines:
         """Whether one job more may stand in line."""
         return self.waiting < self.backlog
 
+    def hold(self, job: Job) -> bool:
+        """Put a ready job in line although it might begin, for others of its turn to join it.
+
+        Returns:
+            False where it may not begin, or has no room in line; nothing was kept then.
+        """
+        if self.busy >= self.size or len(self.ready) + len(self.unready) >= self.backlog:
+            return False
+        job.line = self.ready
+        self.ready.append(job)
+        return True
+
     def may_begin(self, *, ready: bool) -> bool:
         """Whether there is a place for a job (rule 1)."""
         return self.busy < self.size if ready else 2 * self.busy < self.size

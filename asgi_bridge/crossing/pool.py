@@ -114,13 +114,7 @@ class WorkerPool:
         with crew.lock:
             if crew.closed:
                 raise ExchangeOver("the worker pool is closed")
-            if (
-                may_linger
-                and lines.may_begin(ready=ready)
-                and self._patience.willing()
-                and lines.has_room
-            ):
-                lines.stand(job, ready=ready)
+            if may_linger and ready and self._patience.willing() and lines.hold(job):
                 return Begins.WITH_LINGER
             if lines.waiting:
                 crew.begin_all()  # those that were held for a linger come first

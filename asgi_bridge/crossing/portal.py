@@ -78,6 +78,25 @@ class Portal(ABC):
     def spawn(self, function: Callable[[], Coroutine[Any, Any, None]]) -> Running:
         """Start a background task; loop thread only. The caller cancels it and waits for it."""
 
+    @abstractmethod
+    async def run_here(
+        self,
+        function: Callable[[], Coroutine[Any, Any, None]],
+        on_wait: Callable[[Running], None],
+    ) -> None:
+        """Await `function()` in the caller's own task, and say so if that has to wait.
+
+        What has nothing to wait for then costs no task.
+
+        Args:
+            function: what to await.
+            on_wait: called, on the loop, the first time that the function leaves the loop to other
+                tasks, with what stops it.
+
+        Returns:
+            None, also where the function was stopped.
+        """
+
 
 class AsyncioPortal(Portal):
     """A portal to an asyncio loop, uvloop's included."""
@@ -117,6 +136,31 @@ class AsyncioPortal(Portal):
     def spawn(self, function: Callable[[], Coroutine[Any, Any, None]]) -> Running:
         return AsyncioTask(self.loop.create_task(function()))
 
+    async def run_here(
+        self,
+        function: Callable[[], Coroutine[Any, Any, None]],
+        on_wait: Callable[[Running], None],
+    ) -> None:
+        here: _AsyncioHere | None = None
+        task = asyncio.current_task(self.loop)
+        assert task is not None, "a coroutine is awaited by a task"
+
+        def wait() -> None:
+            nonlocal here
+            here = _AsyncioHere(self, task)
+            on_wait(here)
+
+        waits = self.loop.call_soon(wait)
+        try:
+            await function()
+        except asyncio.CancelledError:
+            if here is None or not here.stopped():
+                raise
+        finally:
+            waits.cancel()
+            if here is not None:
+                here.end()
+
 
 @types.coroutine
 def _bare_yield() -> Generator[None, None, None]:
@@ -141,6 +185,38 @@ class AsyncioTask:
         await asyncio.wait((self._task,))
         if not self._task.cancelled():
             self._task.exception()  # fetched, or asyncio would log it as never retrieved
+
+
+class _AsyncioHere:
+    """A `Running` that is part of its caller's task. It is stopped as `asyncio.timeout` does it."""
+
+    __slots__ = ("_asked", "_ended", "_portal", "_task")
+
+    def __init__(self, portal: AsyncioPortal, task: "asyncio.Task[Any]") -> None:
+        self._portal = portal
+        self._task: asyncio.Task[Any] | None = task  # None once it is over
+        self._asked = False
+        self._ended: AsyncioWaiter | None = None  # set by whoever waits for the end
+
+    def cancel(self) -> None:
+        if self._task is not None and not self._asked:
+            self._asked = True
+            self._task.cancel()
+
+    async def wait(self) -> None:
+        if self._task is not None:
+            self._ended = AsyncioWaiter(self._portal)
+            await self._ended.wait()  # rung by end
+
+    def stopped(self) -> bool:
+        """Whether a cancellation that has come is ours, and nobody else's too."""
+        return self._asked and self._task is not None and not self._task.uncancel()
+
+    def end(self) -> None:
+        """It is over."""
+        self._task = None
+        if self._ended is not None:
+            self._ended.ring()
 
 
 class AsyncioWaiter:

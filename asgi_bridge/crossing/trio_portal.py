@@ -54,6 +54,15 @@ class TrioPortal(Portal):
         trio.lowlevel.spawn_system_task(task.run, function, context=copy_context())
         return task
 
+    async def run_here(
+        self,
+        function: Callable[[], Coroutine[Any, Any, None]],
+        on_wait: Callable[[Running], None],
+    ) -> None:
+        here = TrioTask()
+        self._token.run_sync_soon(lambda: None if here.over else on_wait(here))
+        await here.run_here(function)
+
 
 class TrioTask:
     """A `Running` on trio."""
@@ -73,6 +82,19 @@ class TrioTask:
             pass  # dropped, see Running
         finally:
             self._done.set()
+
+    async def run_here(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """The same in the caller's task, whose cancellation and exceptions are its own."""
+        try:
+            with self._scope:
+                await function()
+        finally:
+            self._done.set()
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self._done.is_set()
 
     def cancel(self) -> None:
         self._scope.cancel()

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import anyio
 
-from .ends import ThreadSender
 from .lines import Job
+from .outlet import Outlet
 from .portal import Portal
 from .waiters import LoopWaiter
 
@@ -18,8 +18,8 @@ class Work(Job):
     The channel is closed when the call has ended, with the exception that came out of it, if any.
 
     Args:
-        call: what the worker calls, in a copy of the present context; it puts into `sender`.
-        sender: the worker's end of the channel.
+        call: what the worker calls, in a copy of the present context; it puts into `outlet`.
+        outlet: what that puts out.
 
     Attributes:
         over: whether the call has ended, or will never be made. The worker writes it, the loop
@@ -28,12 +28,12 @@ class Work(Job):
     It knows nothing of those who wait for it, so a thread that is done keeps none of them alive.
     """
 
-    __slots__ = ("_call", "_context", "_error", "_sender", "_waiter", "over")
+    __slots__ = ("_call", "_context", "_error", "_outlet", "_waiter", "over")
 
-    def __init__(self, call: Callable[[], None], sender: ThreadSender[Any]) -> None:
-        super().__init__()
+    def __init__(self, call: Callable[[], None], outlet: Outlet[Any]) -> None:
+        self.line = None
         self._call: Final = call
-        self._sender: Final = sender
+        self._outlet: Final = outlet
         self._context: Final = contextvars.copy_context()
         self._error: BaseException | None = None
         self._waiter: LoopWaiter | None = None  # set by a loop that waits for `over`
@@ -53,7 +53,7 @@ class Work(Job):
     def done(self) -> None:
         self.over = True
         error, self._error = self._error, None
-        self._sender.end(error)
+        self._outlet.finish(error)
         # Either we see the waiter here, or wait_over, which sets it first, sees `over`.
         if self._waiter is not None:
             self._waiter.wake()

@@ -51,6 +51,10 @@ BODY_TRANSITIONS: Final[Mapping[tuple[BodyPhase, BodySignal], BodyPhase]] = {
     (BodyPhase.BROKEN, BodySignal.DISCONNECT): BodyPhase.GONE,
 }
 
+# What every request meets; a global is found in half the time of an enum's member.
+_OPEN: Final = BodyPhase.OPEN
+_LAST: Final = BodySignal.LAST
+
 
 class RequestBody:
     """Follows one request body, message by message.
@@ -92,15 +96,15 @@ class RequestBody:
             self._move(BodySignal.LONG)
             chunk = b""
         if not message.get("more_body"):
-            short = self.expected is not None and total < self.expected
-            self._move(BodySignal.SHORT if short else BodySignal.LAST)
+            expected = self.expected
+            self._move(_LAST if expected is None or total >= expected else BodySignal.SHORT)
         return chunk
 
     def _move(self, signal: BodySignal) -> None:
         before = self.phase
         self.phase = after = BODY_TRANSITIONS.get((before, signal), before)
-        self.coming = after is BodyPhase.OPEN or after is BodyPhase.REFUSED
-        if before is not BodyPhase.OPEN:
+        self.coming = after is _OPEN or after is BodyPhase.REFUSED
+        if before is not _OPEN or signal is _LAST:
             return  # the reader's outcome stands; only the client's presence changed
         match signal:
             case BodySignal.DISCONNECT:
@@ -114,7 +118,7 @@ class RequestBody:
                 assert self.limit is not None, "LONG is only signalled against a limit"
                 self.error = BodyTooLarge(self.limit)
             case _:
-                pass
+                raise AssertionError("an open body is moved by its end only")
 
 
 class Framing(NamedTuple):

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from asgi_bridge import BodyReader
-from asgi_bridge.crossing.ends import WholeBody
 
 from .paired import Failed, alternate, progress
 from .report import Row, Target
@@ -50,7 +49,7 @@ def chunks_of_lines(body_bytes: int) -> list[bytes]:
 
 
 def our_file(chunks: list[bytes]) -> BodyReader:
-    return BodyReader(WholeBody(deque(chunks)), NO_LOOP)
+    return BodyReader(None, NO_LOOP, deque(chunks))
 
 
 def their_file(chunks: list[bytes]) -> io.BufferedReader:

@@ -9,17 +9,12 @@ import pytest
 
 from asgi_bridge import ReadTimeout, Watermarks, WriteTimeout
 from asgi_bridge.crossing.channel import ByteChannel, EndOfStream
-from asgi_bridge.crossing.ends import (
-    LoopReceiver,
-    ThreadReceiver,
-    ThreadSender,
-    WholeBody,
-    loop_to_thread,
-    thread_to_loop,
-)
+from asgi_bridge.crossing.inlet import ThreadReceiver, loop_to_thread
+from asgi_bridge.crossing.outlet import Outlet
 from asgi_bridge.crossing.portal import current_portal
 from asgi_bridge.crossing.waiters import ThreadWaiter
 
+from .portals import HandTurned
 from .threads import LIMIT, Running
 
 SMALL = Watermarks(high=64, low=16)
@@ -35,20 +30,34 @@ def some_chunks(count: int) -> list[bytes]:
     return [rng.randbytes(rng.randrange(4)) for _ in range(count)]
 
 
+class IntoThread(Outlet[bytes]):
+    """An outlet that another thread takes from."""
+
+    def __init__(self, watermarks: Watermarks, *, timeout: float | None) -> None:
+        super().__init__(HandTurned(), watermarks, timeout=timeout)
+        self.filled = ThreadWaiter()
+
+    def _wake_receiver(self) -> None:
+        self.filled.wake()
+
+
 def between_threads(
     watermarks: Watermarks = SMALL, *, timeout: float | None = LIMIT
-) -> tuple[ThreadSender[bytes], ThreadReceiver[bytes], ByteChannel[bytes]]:
+) -> tuple[Outlet[bytes], ThreadReceiver[bytes]]:
     """A channel with a thread at each end."""
-    room, filled = ThreadWaiter(), ThreadWaiter()
-    channel = ByteChannel[bytes](watermarks, wake_sender=room.wake, wake_receiver=filled.wake)
-    sender = ThreadSender(channel, room, timeout)
-    return sender, ThreadReceiver(channel, filled, timeout, None), channel
+    outlet = IntoThread(watermarks, timeout=timeout)
+    return outlet, ThreadReceiver(outlet, outlet.filled, timeout, None)
 
 
-def send_all(sender: ThreadSender[bytes], chunks: list[bytes]) -> None:
+def outlet_here(watermarks: Watermarks = SMALL, *, timeout: float = LIMIT) -> Outlet[bytes]:
+    """An outlet into the loop that the test runs on."""
+    return Outlet(current_portal(), watermarks, timeout=timeout)
+
+
+def send_all(sender: Outlet[bytes], chunks: list[bytes]) -> None:
     for chunk in chunks:
         sender.put(chunk, len(chunk))
-    sender.end()
+    sender.finish()
 
 
 def read_all(receiver: ThreadReceiver[bytes]) -> bytes:
@@ -63,16 +72,16 @@ def read_all(receiver: ThreadReceiver[bytes]) -> bytes:
             receiver.release(len(chunk))
 
 
-async def receive_all(receiver: LoopReceiver[bytes]) -> bytes:
+async def receive_all(outlet: Outlet[bytes]) -> bytes:
     came = bytearray()
     while True:
         try:
-            taken = await receiver.take()
+            taken = await outlet.take()
         except EndOfStream:
             return bytes(came)
         for chunk in taken:
             came += chunk
-            receiver.release(len(chunk))
+            outlet.used(len(chunk))
 
 
 # The whole way.
@@ -81,8 +90,8 @@ async def receive_all(receiver: LoopReceiver[bytes]) -> bytes:
 @pytest.mark.parametrize("watermarks", [SMALL, Watermarks(high=1, low=0)], ids=str)
 def test_every_byte_crosses_between_two_threads(watermarks: Watermarks) -> None:
     chunks = some_chunks(100_000 if watermarks is SMALL else 2_000)
-    sender, receiver, channel = between_threads(watermarks)
-    sending = Running(lambda: send_all(sender, chunks))
+    channel, receiver = between_threads(watermarks)
+    sending = Running(lambda: send_all(channel, chunks))
     receiving = Running(lambda: read_all(receiver))
     sending.result()
     assert receiving.result() == b"".join(chunks)
@@ -92,14 +101,11 @@ def test_every_byte_crosses_between_two_threads(watermarks: Watermarks) -> None:
 @pytest.mark.anyio
 async def test_every_byte_crosses_from_a_thread_to_the_loop() -> None:
     chunks = some_chunks(20_000)
-    ends: tuple[ThreadSender[bytes], LoopReceiver[bytes]] = thread_to_loop(
-        current_portal(), SMALL, timeout=LIMIT
-    )
-    sender, receiver = ends
-    sending = Running(lambda: send_all(sender, chunks))
+    outlet = outlet_here()
+    sending = Running(lambda: send_all(outlet, chunks))
     with anyio.fail_after(LIMIT):
-        assert await receive_all(receiver) == b"".join(chunks)
-    assert receiver.exhausted
+        assert await receive_all(outlet) == b"".join(chunks)
+    assert outlet.exhausted
     sending.result()
 
 
@@ -121,7 +127,7 @@ async def test_every_byte_crosses_from_the_loop_to_a_thread() -> None:
 
 
 def test_read_that_nothing_comes_for_times_out() -> None:
-    _, receiver, channel = between_threads(timeout=0.01)
+    channel, receiver = between_threads(timeout=0.01)
     for _ in range(2):
         with pytest.raises(ReadTimeout, match=r"no request bytes for 0\.01 s"):
             receiver.take()
@@ -132,18 +138,18 @@ def test_read_that_nothing_comes_for_times_out() -> None:
 
 
 def test_write_that_nobody_takes_times_out() -> None:
-    sender, receiver, _ = between_threads(Watermarks(high=4, low=1), timeout=0.01)
+    channel, receiver = between_threads(Watermarks(high=4, low=1), timeout=0.01)
     with pytest.raises(WriteTimeout, match=r"took no response bytes for 0\.01 s"):
-        sender.put(b"abcd", 4)
+        channel.put(b"abcd", 4)
     assert receiver.take() == deque([b"abcd"])  # it was put all the same
     receiver.release(4)
-    sender.put(b"e", 1)
+    channel.put(b"e", 1)
 
 
 @pytest.mark.parametrize("timeout", [None, LIMIT])
 def test_stopped_write_goes_on_at_the_low_watermark(timeout: float | None) -> None:
-    sender, receiver, channel = between_threads(Watermarks(high=4, low=1), timeout=timeout)
-    writing = Running(lambda: send_all(sender, [b"abcd", b"e"]))
+    channel, receiver = between_threads(Watermarks(high=4, low=1), timeout=timeout)
+    writing = Running(lambda: send_all(channel, [b"abcd", b"e"]))
     assert receiver.take() == deque([b"abcd"])
     assert channel.statistics().sender_waits
     receiver.release(4)
@@ -153,7 +159,7 @@ def test_stopped_write_goes_on_at_the_low_watermark(timeout: float | None) -> No
 
 @pytest.mark.parametrize("parked", ["reader", "writer"])
 def test_breaking_lets_a_parked_thread_go(parked: str) -> None:
-    sender, receiver, channel = between_threads(Watermarks(high=4, low=1))
+    channel, receiver = between_threads(Watermarks(high=4, low=1))
     begun = ThreadWaiter()
 
     def park() -> None:
@@ -161,7 +167,7 @@ def test_breaking_lets_a_parked_thread_go(parked: str) -> None:
         if parked == "reader":
             receiver.take()
         else:
-            sender.put(b"abcd", 4)
+            channel.put(b"abcd", 4)
 
     running = Running(park)
     assert begun.wait(LIMIT)
@@ -172,23 +178,21 @@ def test_breaking_lets_a_parked_thread_go(parked: str) -> None:
 
 
 def test_error_of_the_sender_is_met_after_what_it_sent() -> None:
-    sender, receiver, _ = between_threads()
+    sender, receiver = between_threads()
     sender.put(b"ab", 2)
-    sender.end(BrokenOff())
+    sender.finish(BrokenOff())
     assert receiver.take() == deque([b"ab"])
     with pytest.raises(BrokenOff):
         receiver.take()
 
 
 def test_wake_for_nothing_ends_no_wait() -> None:
-    room, filled = ThreadWaiter(), ThreadWaiter()
-    marks = Watermarks(high=4, low=1)
-    channel = ByteChannel[bytes](marks, wake_sender=room.wake, wake_receiver=filled.wake)
-    room.wake()
-    filled.wake()
-    with pytest.raises(WriteTimeout):
-        ThreadSender(channel, room, 0.01).put(b"abcd", 4)
-    receiver = ThreadReceiver(channel, filled, 0.01, None)
+    outlet, receiver = between_threads(Watermarks(high=4, low=1), timeout=0.01)
+    for _ in range(2):  # the first makes what the later wakes are for
+        outlet._wake_sender()
+        outlet._wake_receiver()
+        with pytest.raises(WriteTimeout):
+            outlet.put(b"abcd", 4)
     receiver.take()
     with pytest.raises(ReadTimeout):
         receiver.take()
@@ -198,7 +202,7 @@ def test_wake_for_nothing_ends_no_wait() -> None:
 
 
 def test_room_is_given_back_in_steps() -> None:
-    _, receiver, channel = between_threads(Watermarks(high=20, low=4))
+    channel, receiver = between_threads(Watermarks(high=20, low=4))
     channel.put_nowait(bytes(10), 10)
     receiver.take()
     held = []
@@ -212,7 +216,7 @@ def test_room_is_given_back_in_steps() -> None:
 
 def test_all_room_is_given_back_before_a_wait() -> None:
     """Else both ends could wait for each other."""
-    _, receiver, channel = between_threads(Watermarks(high=20, low=4), timeout=0)
+    channel, receiver = between_threads(Watermarks(high=20, low=4), timeout=0)
     channel.put_nowait(bytes(3), 3)
     receiver.take()
     receiver.release(3)
@@ -224,17 +228,14 @@ def test_all_room_is_given_back_before_a_wait() -> None:
 
 @pytest.mark.anyio
 async def test_loop_gives_all_room_back_before_it_waits() -> None:
-    ends: tuple[ThreadSender[bytes], LoopReceiver[bytes]] = thread_to_loop(
-        current_portal(), Watermarks(high=20, low=4), timeout=0
-    )
-    sender, receiver = ends
+    outlet = outlet_here(Watermarks(high=20, low=4), timeout=0)
     with pytest.raises(WriteTimeout):
-        sender.put(bytes(20), 20)
-    assert receiver.take_nowait() == deque([bytes(20)])
+        outlet.put(bytes(20), 20)
+    assert outlet.take_held() == deque([bytes(20)])
     for _ in range(20):
-        receiver.release(1)
-    assert receiver.take_nowait() is None
-    sender.put(bytes(19), 19)  # fits only where all 20 are free again
+        outlet.used(1)
+    assert outlet.take_held() is None
+    outlet.put(bytes(19), 19)  # fits only where all 20 are free again
 
 
 def test_demand_is_told_once_and_before_the_first_wait_only() -> None:
@@ -264,59 +265,33 @@ def test_demand_may_bring_the_chunk_itself() -> None:
 
 @pytest.mark.anyio
 async def test_cancelled_take_loses_nothing() -> None:
-    ends: tuple[ThreadSender[bytes], LoopReceiver[bytes]] = thread_to_loop(
-        current_portal(), SMALL, timeout=LIMIT
-    )
-    sender, receiver = ends
+    outlet = outlet_here()
     with anyio.move_on_after(0.01) as scope:
-        await receiver.take()
+        await outlet.take()
     assert scope.cancelled_caught
-    Running(lambda: sender.put(b"ab", 2)).result()
+    Running(lambda: outlet.put(b"ab", 2)).result()
     with anyio.fail_after(LIMIT):
-        assert await receiver.take() == deque([b"ab"])
+        assert await outlet.take() == deque([b"ab"])
 
 
 @pytest.mark.anyio
 async def test_loop_breaks_off_a_thread_that_writes() -> None:
-    ends: tuple[ThreadSender[bytes], LoopReceiver[bytes]] = thread_to_loop(
-        current_portal(), SMALL, timeout=LIMIT
-    )
-    sender, receiver = ends
-    writing = Running(lambda: send_all(sender, [bytes(64), b"more"]))
+    outlet = outlet_here()
+    writing = Running(lambda: send_all(outlet, [bytes(64), b"more"]))
     with anyio.fail_after(LIMIT):
-        await receiver.take()
-    receiver.break_with(BrokenOff())
+        await outlet.take()
+    outlet.break_with(BrokenOff())
     with pytest.raises(BrokenOff):
         await anyio.to_thread.run_sync(writing.result)
     with anyio.fail_after(LIMIT), pytest.raises(BrokenOff):
-        await receiver.take()
+        await outlet.take()
 
 
 @pytest.mark.anyio
 async def test_error_of_a_thread_reaches_a_loop_that_waits() -> None:
-    ends: tuple[ThreadSender[bytes], LoopReceiver[bytes]] = thread_to_loop(
-        current_portal(), SMALL, timeout=LIMIT
-    )
-    sender, receiver = ends
-    ending = Running(lambda: sender.end(BrokenOff()))
+    outlet = outlet_here()
+    ending = Running(lambda: outlet.finish(BrokenOff()))
     with anyio.fail_after(LIMIT), pytest.raises(BrokenOff):
-        await receiver.take()
+        await outlet.take()
     ending.result()
-    assert not receiver.exhausted
-
-
-# A body that needs no crossing.
-
-
-def test_whole_body_is_taken_once_and_then_over() -> None:
-    source = WholeBody(deque([b"ab", b"c"]))
-    assert source.take() == deque([b"ab", b"c"])
-    source.release(3)
-    for _ in range(2):
-        with pytest.raises(EndOfStream):
-            source.take()
-
-
-def test_empty_whole_body_is_over_at_once() -> None:
-    with pytest.raises(EndOfStream):
-        WholeBody(deque()).take()
+    assert not outlet.exhausted

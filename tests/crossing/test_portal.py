@@ -3,8 +3,7 @@
 import asyncio
 import sys
 import threading
-from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,40 +13,16 @@ import pytest
 import trio
 import trio.lowlevel
 
-from asgi_bridge.crossing.portal import AsyncioPortal, Portal, Running, current_portal
+from asgi_bridge.crossing.portal import AsyncioPortal, Portal, current_portal
 from asgi_bridge.crossing.waiters import LoopWaiter, ThreadWaiter
 
 from .conftest import BACKENDS, NAMES, Backend
+from .portals import HandTurned
 from .threads import LIMIT
 from .threads import Running as RunningThread
 
 each_backend = pytest.mark.parametrize("backend", BACKENDS, ids=NAMES)
 on_asyncio = pytest.mark.parametrize("backend", BACKENDS[:2], ids=NAMES[:2])
-
-
-class HandTurned(Portal):
-    """A portal to a loop that the test turns by hand."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.wakes: deque[Callable[[], object]] = deque()
-
-    def _call_soon_threadsafe(self, callback: Callable[[], object]) -> None:
-        self.wakes.append(callback)
-
-    def turn(self) -> None:
-        """Come round once: do what the wakes so far have asked for."""
-        for _ in range(len(self.wakes)):
-            self.wakes.popleft()()
-
-    async def checkpoint(self) -> None:
-        raise NotImplementedError
-
-    def waiter(self) -> LoopWaiter:
-        raise NotImplementedError
-
-    def spawn(self, function: Callable[[], Coroutine[Any, Any, None]]) -> Running:
-        raise NotImplementedError
 
 
 class Counted(AsyncioPortal):

@@ -4,9 +4,10 @@ import contextvars
 from functools import partial
 
 import anyio
+import anyio.lowlevel
 import pytest
 
-from asgi_bridge.crossing.portal import current_portal
+from asgi_bridge.crossing.portal import Running, current_portal
 
 from .conftest import BACKENDS, NAMES, Backend
 from .threads import LIMIT
@@ -111,3 +112,89 @@ async def test_checkpoint_lets_other_tasks_run_once() -> None:
         assert number not in seen
         await current_portal().checkpoint()
         assert number in seen
+
+
+# A function in the caller's own task, which says so when it has to wait.
+
+
+@pytest.mark.anyio
+async def test_function_that_need_not_wait_says_nothing_on_asyncio() -> None:
+    told: list[Running] = []
+    done: list[str] = []
+
+    async def note() -> None:
+        done.append("done")
+
+    with anyio.fail_after(LIMIT):
+        await current_portal().run_here(note, told.append)
+        await anyio.lowlevel.checkpoint()
+    assert (done, told) == (["done"], [])
+
+
+@pytest.mark.anyio
+async def test_function_that_waits_is_stopped_and_waited_for() -> None:
+    portal, seen = current_portal(), list[str]()
+
+    async def wait_for_ever() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            seen.append("ended")
+
+    async def stop(running: Running) -> None:
+        running.cancel()
+        running.cancel()  # twice is once
+        await running.wait()
+        seen.append("waited for")
+        running.cancel()
+        await running.wait()  # too late, and no harm
+
+    with anyio.fail_after(LIMIT):
+        stopping: list[Running] = []
+        await portal.run_here(
+            wait_for_ever, lambda running: stopping.append(portal.spawn(partial(stop, running)))
+        )
+        seen.append("goes on")
+        await stopping[0].wait()
+        await anyio.lowlevel.checkpoint()  # a cancellation that was left over would come here
+    assert sorted(seen) == ["ended", "goes on", "waited for"]
+    assert seen[0] == "ended"
+
+
+@pytest.mark.anyio
+async def test_function_that_ends_by_itself_is_no_longer_stopped() -> None:
+    portal, waiting = current_portal(), list[Running]()
+    gate = portal.waiter()
+
+    def told(running: Running) -> None:
+        waiting.append(running)
+        gate.ring()
+
+    with anyio.fail_after(LIMIT):
+        await portal.run_here(gate.wait, told)
+        waiting[0].cancel()
+        await waiting[0].wait()
+        await anyio.lowlevel.checkpoint()
+
+
+@pytest.mark.anyio
+async def test_cancellation_of_the_caller_is_its_own() -> None:
+    portal = current_portal()
+    with anyio.CancelScope() as scope:
+        await portal.run_here(anyio.sleep_forever, lambda running: scope.cancel())
+    assert scope.cancelled_caught
+
+
+@pytest.mark.anyio
+async def test_caller_that_is_cancelled_while_it_is_stopped_is_cancelled() -> None:
+    portal = current_portal()
+
+    def both(running: Running) -> None:
+        scope.cancel()
+        running.cancel()
+
+    with anyio.CancelScope() as scope:
+        await portal.run_here(anyio.sleep_forever, both)
+        await anyio.lowlevel.checkpoint()
+        raise AssertionError("the cancellation was lost")
+    assert scope.cancelled_caught

@@ -8,12 +8,13 @@ import anyio
 import pytest
 
 from asgi_bridge import Overloaded, Watermarks
-from asgi_bridge.crossing.channel import ByteChannel, EndOfStream
-from asgi_bridge.crossing.ends import ThreadSender
+from asgi_bridge.crossing.channel import EndOfStream
+from asgi_bridge.crossing.outlet import Outlet
 from asgi_bridge.crossing.portal import current_portal
 from asgi_bridge.crossing.waiters import ThreadWaiter
 from asgi_bridge.crossing.work import Work
 
+from .portals import HandTurned
 from .threads import LIMIT, Running
 
 
@@ -21,14 +22,10 @@ class Output:
     """The channel that a call writes to, with both ends here."""
 
     def __init__(self) -> None:
-        waiter = ThreadWaiter()
-        self.channel = ByteChannel[bytes](
-            Watermarks(high=64, low=16), wake_sender=waiter.wake, wake_receiver=waiter.wake
-        )
-        self.sender = ThreadSender(self.channel, waiter, 0)
+        self.outlet: Outlet[bytes] = Outlet(HandTurned(), Watermarks(high=64, low=16), timeout=0)
 
     def work(self, call: Callable[[], None]) -> Work:
-        return Work(call, self.sender)
+        return Work(call, self.outlet)
 
 
 def do(work: Work) -> None:
@@ -39,14 +36,14 @@ def do(work: Work) -> None:
 
 def test_channel_ends_with_the_call() -> None:
     output = Output()
-    work = output.work(lambda: output.sender.put(b"ab", 2))
+    work = output.work(lambda: output.outlet.put(b"ab", 2))
     over = [work.over]
     do(work)
     over.append(work.over)
     assert over == [False, True]
-    assert output.channel.take_nowait() == deque([b"ab"])
+    assert output.outlet.take_held() == deque([b"ab"])
     with pytest.raises(EndOfStream):
-        output.channel.take_nowait()
+        output.outlet.take_held()
 
 
 def test_what_the_call_raised_is_met_after_what_it_wrote() -> None:
@@ -54,13 +51,13 @@ def test_what_the_call_raised_is_met_after_what_it_wrote() -> None:
     error = ValueError("from the call")
 
     def write_and_fail() -> None:
-        output.sender.put(b"ab", 2)
+        output.outlet.put(b"ab", 2)
         raise error
 
     do(output.work(write_and_fail))
-    assert output.channel.take_nowait() == deque([b"ab"])
+    assert output.outlet.take_held() == deque([b"ab"])
     with pytest.raises(ValueError, match="from the call") as caught:
-        output.channel.take_nowait()
+        output.outlet.take_held()
     assert caught.value is error
 
 
@@ -73,7 +70,7 @@ def test_call_cannot_end_the_server(error: BaseException) -> None:
 
     do(output.work(fail))
     with pytest.raises(RuntimeError, match="the worker's function raised") as caught:
-        output.channel.take_nowait()
+        output.outlet.take_held()
     assert caught.value.__cause__ is error
 
 
@@ -83,7 +80,7 @@ def test_refused_work_is_over_and_says_why() -> None:
     work.refused(Overloaded())
     assert work.over
     with pytest.raises(Overloaded):
-        output.channel.take_nowait()
+        output.outlet.take_held()
 
 
 who: contextvars.ContextVar[str] = contextvars.ContextVar("who")

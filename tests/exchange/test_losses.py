@@ -24,7 +24,6 @@ from asgi_bridge import (
     iterate_in_worker,
     open_body,
 )
-from asgi_bridge.crossing.ends import WholeBody
 from asgi_bridge.testing import AppState, Exchange, body, start
 from asgi_bridge.types import Receive, Scope, Send
 
@@ -35,7 +34,7 @@ pytestmark = pytest.mark.anyio
 
 def test_spool_that_lost_a_chunk_is_never_read_past_it() -> None:
     chunks = deque([b"a" * 60, b"b" * 60, b"c" * 30])
-    reader = SpooledReader(BodyReader(WholeBody(chunks), loop_thread_id=0), limit=100)
+    reader = SpooledReader(BodyReader(None, 0, chunks), limit=100)
     for _ in range(3):
         with pytest.raises(BodyTooLarge):
             reader.seek(0, io.SEEK_END)

@@ -114,6 +114,7 @@ SETTERS: dict[str, Callable[[ResponseHeaders, str, str], object]] = {
     [
         *((name, "1") for name in ("", "a b", "a:", "a\r\nb", "a\n", "a\0", "ä", "żółw", "a\t")),
         *(("a", value) for value in ("1\r\nb: 2", "1\n", "\r", "\n", "1\0", "źle")),
+        *(("Content-Length", value) for value in ("", "-1", "1.0", " 1", "1_0", "²", "1, 1")),
     ],
     ids=repr,
 )
@@ -124,6 +125,16 @@ def test_what_is_no_header_is_refused_where_it_is_set(
     with pytest.raises(ValueError):  # noqa: PT011  # also UnicodeEncodeError, with its own text
         setter(headers, name, value)
     assert headers.freeze() == []
+
+
+def test_a_second_content_length_is_refused() -> None:
+    headers = ResponseHeaders()
+    headers.add("content-length", "5")
+    with pytest.raises(ValueError, match="one content-length"):
+        headers.add("Content-Length", "5")
+    headers["content-length"] = "6"
+    assert headers.freeze() == [(b"content-length", b"6")]
+    assert headers.length == 6
 
 
 def test_latin_1_is_sent_as_such() -> None:

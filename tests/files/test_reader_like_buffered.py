@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asgi_bridge import BodyReader
-from asgi_bridge.crossing.ends import Source, WholeBody
 
 from .sources import NO_LOOP, Arriving, split
 
@@ -49,9 +48,9 @@ calls = (
     | st.builds(Call, st.sampled_from(LOOSE), sizes)
 )
 
-SOURCES: dict[str, Callable[[list[bytes]], Source]] = {
-    "all at once": lambda chunks: WholeBody(deque(chunks)),
-    "one at a time": Arriving,
+READERS: dict[str, Callable[[list[bytes]], BodyReader]] = {
+    "all at once": lambda chunks: BodyReader(None, NO_LOOP, deque(chunks)),
+    "one at a time": lambda chunks: BodyReader(Arriving(chunks), NO_LOOP),
 }
 
 
@@ -123,9 +122,8 @@ def takes_something(call: Call) -> bool:
     return True
 
 
-def compare(body: bytes, source: Source, sequence: list[Call]) -> None:
+def compare(body: bytes, reader: BodyReader, sequence: list[Call]) -> None:
     """Make the same calls on a reader and on an io.BufferedReader."""
-    reader = BodyReader(source, NO_LOOP)
     model = io.BufferedReader(io.BytesIO(body))
     reader_lines, model_lines = iter(reader), iter(model)
     for call in sequence:
@@ -145,32 +143,35 @@ def compare(body: bytes, source: Source, sequence: list[Call]) -> None:
     assert reader.tell() == len(body)
 
 
-@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
+@pytest.mark.parametrize("reader_of", READERS.values(), ids=READERS)
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=250)
 @given(body=bodies, cuts=cuts, sequence=st.lists(calls, max_size=12))
 def test_every_sequence_of_calls(
-    source: Callable[[list[bytes]], Source], body: bytes, cuts: list[int], sequence: list[Call]
+    reader_of: Callable[[list[bytes]], BodyReader],
+    body: bytes,
+    cuts: list[int],
+    sequence: list[Call],
 ) -> None:
-    compare(body, source(split(body, cuts)), sequence)
+    compare(body, reader_of(split(body, cuts)), sequence)
 
 
 @pytest.mark.parametrize("size", [1, 3])
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=50)
 @given(body=bodies.map(lambda body: body[:300]), sequence=st.lists(calls, max_size=12))
 def test_chunks_of_a_byte_or_three(size: int, body: bytes, sequence: list[Call]) -> None:
-    compare(body, Arriving(split(body, range(0, len(body), size))), sequence)
+    compare(body, BodyReader(Arriving(split(body, range(0, len(body), size))), NO_LOOP), sequence)
 
 
 @pytest.mark.parametrize("name", [*EXACT, *LOOSE])
 @pytest.mark.parametrize("body", [b"", b"\n", b"ab\ncd", b"ab\ncd\n"])
 def test_every_call_as_the_first(body: bytes, name: str) -> None:
     size = None if name.endswith("()") else 20
-    compare(body, Arriving(split(body, range(len(body)))), [Call(name, size)])
+    compare(body, BodyReader(Arriving(split(body, range(len(body)))), NO_LOOP), [Call(name, size)])
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=50)
 @given(body=bodies, cuts=cuts, sequence=st.lists(calls, max_size=12))
 def test_all_room_is_given_back(body: bytes, cuts: list[int], sequence: list[Call]) -> None:
     source = Arriving(split(body, cuts))
-    compare(body, source, sequence)
+    compare(body, BodyReader(source, NO_LOOP), sequence)
     assert source.released == len(body)

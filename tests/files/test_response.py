@@ -9,9 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from asgi_bridge import LengthMismatch, Response, ResponseStarted, Watermarks, WrongThread
-from asgi_bridge.crossing.channel import ByteChannel
-from asgi_bridge.crossing.ends import ThreadSender
-from asgi_bridge.crossing.waiters import ThreadWaiter
+from asgi_bridge.crossing.outlet import Outlet
+from tests.crossing.portals import HandTurned
 
 from .sources import NO_LOOP
 
@@ -24,16 +23,12 @@ class Written:
     """
 
     def __init__(self, method: str = "GET", *, loop_thread_id: int = NO_LOOP) -> None:
-        waiter = ThreadWaiter()
-        self._channel: ByteChannel[bytes] = ByteChannel(
-            Watermarks(), wake_sender=waiter.wake, wake_receiver=lambda: None
-        )
-        sender = ThreadSender(self._channel, waiter, timeout=5.0)
-        self.response = Response(sender, method=method, loop_thread_id=loop_thread_id)
+        self._outlet: Outlet[bytes] = Outlet(HandTurned(), Watermarks(), timeout=5.0)
+        self.response = Response(self._outlet, method=method, loop_thread_id=loop_thread_id)
 
     def taken(self) -> list[bytes]:
         """Every chunk handed over since the last time."""
-        return list(self._channel.take_nowait() or deque())
+        return list(self._outlet.take_held() or deque())
 
 
 # Writing.

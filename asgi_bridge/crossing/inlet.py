@@ -1,0 +1,103 @@
+"""The way into a thread: what a worker reads from, and the channel that a loop fills for it."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+from ..errors import ReadTimeout
+from ..protocol.watermarks import Watermarks
+from .channel import ByteChannel, Channel
+from .channel import EndOfStream as EndOfStream  # what `take` raises at the end
+from .portal import Portal
+from .waiters import LoopWaiter, ThreadWaiter
+
+T = TypeVar("T")
+
+
+class Source(Protocol):
+    """Where a reader takes the chunks of a body."""
+
+    def take(self) -> deque[bytes]:
+        """Take all that is here, waiting for it if need be; `EndOfStream` at the end."""
+
+    def release(self, size: int) -> None:
+        """Give back the room of `size` bytes that were taken and are used up."""
+
+
+class ThreadReceiver(Generic[T]):
+    """Where a worker thread takes what a loop sends.
+
+    Args:
+        channel: what the loop puts into.
+        waiter: what that channel wakes.
+        timeout: longest wait in seconds, None for no limit.
+        on_demand: called once, before the first wait; None where nobody needs to know.
+
+    Threads: one worker thread at a time.
+    """
+
+    __slots__ = ("_channel", "_on_demand", "_step", "_timeout", "_used", "_waiter")
+
+    def __init__(
+        self,
+        channel: Channel[T],
+        waiter: ThreadWaiter,
+        timeout: float | None,
+        on_demand: Callable[[], None] | None,
+    ) -> None:
+        self._channel = channel
+        self._step = channel.release_step
+        self._used = 0  # bytes used up whose room is not given back yet, less than _step
+        self._waiter = waiter
+        self._timeout = timeout
+        self._on_demand = on_demand
+
+    def take(self) -> deque[T]:
+        """Take all that is held, waiting for it if need be.
+
+        Raises:
+            EndOfStream: all was taken and the sender has closed the channel.
+            ReadTimeout: nothing came within the timeout.
+            BaseException: what the channel was broken with.
+        """
+        if self._used:
+            self._give_back()  # before a wait all room must be free: the sender may wait for it
+        while (taken := self._channel.take_nowait()) is None:
+            if self._on_demand is not None:
+                self._on_demand()
+                self._on_demand = None
+            # woken by put_nowait, end and break_with
+            if not self._waiter.wait(self._timeout):
+                # For good: a read that was left short has lost what it had, so none may follow it.
+                error = ReadTimeout(f"no request bytes for {self._timeout} s")
+                self._channel.break_with(error)
+                raise error
+        return taken
+
+    def release(self, size: int) -> None:
+        """Give back the room of `size` bytes that were taken and are used up.
+
+        It is given back in steps, so that a thousand small chunks do not cost a thousand locks.
+        """
+        self._used += size
+        if self._used >= self._step:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        used, self._used = self._used, 0
+        self._channel.release(used)
+
+
+def loop_to_thread(
+    portal: Portal,
+    watermarks: Watermarks,
+    *,
+    timeout: float | None,
+    on_demand: Callable[[], None] | None = None,
+) -> tuple[ByteChannel[bytes], LoopWaiter, ThreadReceiver[bytes]]:
+    """A channel into a thread: the channel, where its sender waits for room, the thread's end."""
+    room, reader = portal.waiter(), ThreadWaiter()
+    channel: ByteChannel[bytes] = ByteChannel(
+        watermarks, wake_sender=room.wake, wake_receiver=reader.wake
+    )
+    return channel, room, ThreadReceiver(channel, reader, timeout, on_demand)

@@ -55,7 +55,7 @@ class HandlerExchange:
     Args:
         function: what a worker calls; it writes to the response.
         scope: the request's scope, a copy of the server's.
-        intake: the owner of the server's receive().
+        intake: the owner of the server's receive(), with its body claimed.
         send: the server's callable.
         pool: where the function runs.
         limits: what may be held and how long to wait.
@@ -103,7 +103,6 @@ class HandlerExchange:
                 and what the server's `send` raised.
         """
         intake = self._intake
-        intake.claim()
         # With Expect: 100-continue the first receive() is what invites the body, so it waits
         # for the function's first read; one that refuses without reading invites nothing.
         if not intake.framing.expects_continue:

@@ -39,8 +39,9 @@ class HandlerApp:
                 intake = scope.get(SCOPE_KEY)
                 if intake is not None and intake.reuses(receive):
                     intake.use_limits(self._limits)
+                    intake.claim()
                 else:
-                    intake = Intake(scope, receive, self._limits, current_portal())
+                    intake = Intake.claimed(scope, receive, self._limits, current_portal())
                 await HandlerExchange(
                     self._work,
                     {**scope, SCOPE_KEY: intake},
@@ -100,7 +101,7 @@ def _write_all(chunks: Iterable[Any], owner: Any, response: Response) -> None:
             if isinstance(chunk, str):
                 raise TypeError("a handler yields bytes-like objects, not str; encode it")
             response.write(chunk)
-            if response.started and response.head.bodiless:
+            if response.bodiless:
                 return  # nobody will see the rest of it
     finally:
         close = getattr(owner, "close", None)

@@ -88,9 +88,12 @@ class ResponseHeaders(MutableMapping[str, str]):
         """Declare the body's length in bytes, unless that is declared; what is declared now."""
         return int(self._items.setdefault("content-length", [str(size)])[0])
 
-    def freeze(self) -> RawHeaders:
-        """Allow no more changes; the headers as ASGI wants them, in the order of their names."""
+    def freeze(self) -> None:
+        """Allow no more changes."""
         self._frozen = True
+
+    def raw(self) -> RawHeaders:
+        """The headers as ASGI wants them, in the order of their names."""
         return [
             (name.encode("ascii"), value.encode("latin-1"))
             for name, values in self._items.items()

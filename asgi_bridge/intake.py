@@ -176,6 +176,13 @@ class Intake:
         if self._pump is None and self._may_receive():
             self._pump = self.portal.spawn(self._run_pump)
 
+    @classmethod
+    def claimed(cls, scope: Scope, receive: Receive, limits: Limits, portal: Portal) -> "Intake":
+        """A new one, whose body has been claimed."""
+        intake = cls(scope, receive, limits, portal)
+        intake._owner = Owner.READER
+        return intake
+
     async def take_in(self, on_wait: Callable[[], None]) -> None:
         """Take the body in, in the caller's own task, if that has not begun.
 

@@ -121,14 +121,12 @@ class Response(io.BufferedIOBase):
         if not size:
             return 0
         total = self._written + size
-        head = self._head
-        declared = self.headers.length if head is None else head.declared
-        bodiless = self._bodiless
-        if declared is not None and total > declared and not bodiless:
-            raise LengthMismatch(total, declared)
-        if head is None:
-            self.fix_head()
-        if not bodiless:
+        head = self._head or self._head_now()
+        if head.declared is not None and total > head.declared and not head.bodiless:
+            raise LengthMismatch(total, head.declared)  # the head may still be open then
+        if self._head is None:
+            self._fix(head)
+        if not head.bodiless:
             if size <= self.message_bytes:
                 self._outlet.put(data, size)
             else:
@@ -183,6 +181,11 @@ class Response(io.BufferedIOBase):
             self._outlet.put(b"", 0)
 
     @property
+    def bodiless(self) -> bool:
+        """Whether the first byte has been handed over in vain. For `handler`, not for handlers."""
+        return self._head is not None and self._head.bodiless
+
+    @property
     def head(self) -> Head:
         """Status and headers, once they are fixed. For the exchange, not for handlers."""
         assert self._head is not None, "write, send_head and finish fix the head before any output"
@@ -190,13 +193,18 @@ class Response(io.BufferedIOBase):
 
     def fix_head(self) -> Head:
         """Fix status and headers as they are now. For the exchange, not for handlers."""
-        headers = self.headers
-        self._head = head = Head(self._status, headers.freeze(), headers.length, self._bodiless)
+        head = self._head_now()
+        self._fix(head)
         return head
 
-    @property
-    def _bodiless(self) -> bool:
-        return self._method == "HEAD" or self._status in (204, 304)
+    def _head_now(self) -> Head:
+        status, headers = self._status, self.headers
+        bodiless = self._method == "HEAD" or status in (204, 304)
+        return Head(status, headers.raw(), headers.length, bodiless)
+
+    def _fix(self, head: Head) -> None:
+        self.headers.freeze()
+        self._head = head
 
     def finish(self) -> Head:
         """The handler is done: fix the head, and hold the body to its declared length.

@@ -58,4 +58,4 @@ def _plain(status: int, text: str, extra: Mapping[Any, Any], *, unexpected: bool
         with suppress(TypeError, ValueError):  # an odd header must not hide the status
             headers[name] = value
     headers["content-length"] = length  # again: the exception's was not this body's
-    return Refusal(status, headers.freeze(), body, unexpected)
+    return Refusal(status, headers.raw(), body, unexpected)

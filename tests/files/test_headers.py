@@ -59,7 +59,7 @@ def test_response_headers_are_a_mapping_without_regard_to_case() -> None:
     assert dict(headers) == {"content-type": "text/plain", "x-one": "uno", "x_three": "3"}
     assert (len(headers), "X-ONE" in headers, headers.get("x-two")) == (3, True, None)
     assert repr(headers) == f"ResponseHeaders({dict(headers)!r})"
-    assert headers.freeze() == [
+    assert headers.raw() == [
         (b"content-type", b"text/plain"),
         (b"x-one", b"uno"),
         (b"x_three", b"3"),
@@ -73,7 +73,7 @@ def test_add_keeps_what_is_there_and_setting_replaces_it() -> None:
     headers.add("set-cookie", "b=2")
     assert headers.get_all("SET-cookie") == ["a=1", "b=2"]
     assert headers["set-cookie"] == "a=1, b=2"
-    assert headers.freeze() == [
+    assert headers.raw() == [
         (b"set-cookie", b"a=1"),
         (b"set-cookie", b"b=2"),
         (b"vary", b"accept"),
@@ -82,7 +82,7 @@ def test_add_keeps_what_is_there_and_setting_replaces_it() -> None:
     again.add("set-cookie", "a=1")
     again.add("set-cookie", "b=2")
     again["set-cookie"] = "c=3"
-    assert again.freeze() == [(b"set-cookie", b"c=3")]
+    assert again.raw() == [(b"set-cookie", b"c=3")]
 
 
 def test_what_get_all_gives_is_the_callers_own() -> None:
@@ -124,7 +124,7 @@ def test_what_is_no_header_is_refused_where_it_is_set(
     headers = ResponseHeaders()
     with pytest.raises(ValueError):  # noqa: PT011  # also UnicodeEncodeError, with its own text
         setter(headers, name, value)
-    assert headers.freeze() == []
+    assert headers.raw() == []
 
 
 def test_a_second_content_length_is_refused() -> None:
@@ -133,20 +133,21 @@ def test_a_second_content_length_is_refused() -> None:
     with pytest.raises(ValueError, match="one content-length"):
         headers.add("Content-Length", "5")
     headers["content-length"] = "6"
-    assert headers.freeze() == [(b"content-length", b"6")]
+    assert headers.raw() == [(b"content-length", b"6")]
     assert headers.length == 6
 
 
 def test_latin_1_is_sent_as_such() -> None:
     headers = ResponseHeaders()
     headers["x-name"] = "Jörg\t€"[:-1]
-    assert headers.freeze() == [(b"x-name", b"J\xf6rg\t")]
+    assert headers.raw() == [(b"x-name", b"J\xf6rg\t")]
 
 
 def test_nothing_changes_once_frozen() -> None:
     headers = ResponseHeaders()
     headers["vary"] = "accept"
-    frozen = headers.freeze()
+    headers.freeze()
+    frozen = headers.raw()
     changes: dict[str, Callable[[], object]] = {
         "set": lambda: headers.__setitem__("vary", "*"),
         "add": lambda: headers.add("vary", "*"),
@@ -157,4 +158,4 @@ def test_nothing_changes_once_frozen() -> None:
         with pytest.raises(ResponseStarted):
             change()
     assert headers["vary"] == "accept"
-    assert headers.freeze() == frozen == [(b"vary", b"accept")]
+    assert headers.raw() == frozen == [(b"vary", b"accept")]

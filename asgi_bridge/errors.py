@@ -154,17 +154,23 @@ class LengthMismatch(BridgeError, ValueError):
         self.declared = declared
 
 
+# What frameworks raise out of a read when they are told of the disconnect: Starlette's and
+# Litestar's, Quart's and BlackSheep's, Django's. By name, since we import none of them.
+_DISCONNECTS = frozenset({"ClientDisconnect", "ClientDisconnected", "RequestAborted"})
+
+
 def caused_by_disconnect(error: BaseException) -> bool:
-    """Whether an exception is, or was raised because of, a `ClientDisconnected`.
+    """Whether an exception is, or was raised because of, a client that has left.
 
     Frameworks replace the error that our send raises by one of their own, or put it into an
-    exception group; the log should not show either as a failure of the application. A group with
-    anything else in it is one, though.
+    exception group, or have one of their own for the `http.disconnect` that they have received; the
+    log should not show any of these as a failure of the application. A group with anything else in
+    it is one, though.
     """
     seen: set[int] = set()
     each: BaseException | None = error
     while each is not None and id(each) not in seen:
-        if isinstance(each, ClientDisconnected):
+        if isinstance(each, ClientDisconnected) or type(each).__name__ in _DISCONNECTS:
             return True
         if isinstance(each, BaseExceptionGroup):
             return all(caused_by_disconnect(member) for member in each.exceptions)

@@ -36,7 +36,7 @@ from .errors import (
     caused_by_disconnect,
 )
 from .intake import Intake
-from .limits import Limits
+from .limits import YIELD_BYTES, Limits
 from .protocol.pieces import pieces
 from .protocol.refusal import refusal_of
 from .protocol.request import BodyPhase
@@ -288,10 +288,16 @@ class HandlerExchange:
             await self._forward(body(b"", more_body=True))
         with suppress(EndOfStream):
             while True:
+                unyielded = 0
                 for piece in pieces(batch, self._limits.message_bytes):
                     await self._forward(body(piece, more_body=True))
                     self._output.used(len(piece))
-                # a server's send() may never suspend; other tasks must run
+                    # A server's send() may never suspend, and other tasks must run: one of them
+                    # may be about to tell that the client has gone.
+                    unyielded += len(piece)
+                    if unyielded >= YIELD_BYTES:
+                        unyielded = 0
+                        await self._intake.portal.checkpoint()
                 await self._intake.portal.checkpoint()
                 batch = await self._output.take()
         if self._intake.unfinished:

@@ -39,6 +39,10 @@ from .types import Message, Receive, Scope
 SCOPE_KEY: Final = "asgi_bridge"
 
 
+# Methods whose requests have no content by their definition (RFC 9110, 9.3).
+_BODILESS: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+
+
 class Owner(Enum):
     """Whom the body's messages belong to."""
 
@@ -134,6 +138,24 @@ class Intake:
     def unfinished(self) -> bool:
         """Whether the client is still sending a body that somebody has begun to take in."""
         return self._pump is not None and self.body.coming
+
+    @property
+    def unread(self) -> bool:
+        """Whether the client may still be sending a body, begun or not, that can be drained.
+
+        One that has not been invited by a 100 is not coming, and draining would invite it.
+        """
+        if self._pump is not None or self._body is not None:
+            return self.unfinished
+        framing = self.framing
+        if framing.expects_continue or self.client_gone:
+            return False
+        if framing.length is not None:
+            return framing.length > 0
+        # Without a length HTTP/1 has a body where it is chunked, and HTTP/2 and 3 do not say
+        # (RFC 9112, 6.3; RFC 9113, 8.1.1). What is there to be drained costs a receive() to find.
+        one = self._scope.get("http_version", "1.1").startswith("1")
+        return framing.chunked if one else self._scope["method"] not in _BODILESS
 
     def gone_error(self) -> ClientDisconnected:
         """What a send meets once the client is known to be gone."""
@@ -259,6 +281,7 @@ class Intake:
         throws away what comes, so that the last send cannot be held up by it.
         """
         self._sink = Nowhere()
+        self.start()
         if self._channel is not None:
             self._channel.break_with(ExchangeOver("the response is complete"))
         if self._room is not None:

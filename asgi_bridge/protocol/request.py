@@ -129,20 +129,24 @@ class Framing(NamedTuple):
             has refused what is malformed before it calls an application; what some let pass is
             no promise to hold a client to.
         expects_continue: the client waits for a 100 before it sends (RFC 9110, 10.1.1).
+        chunked: the body comes in a transfer coding, so its length is not known (RFC 9112, 6.3).
     """
 
     length: int | None
     expects_continue: bool
+    chunked: bool = False
 
 
 def framing_of(headers: Iterable[tuple[bytes, bytes]]) -> Framing:
     """Read a scope's headers, whose names are in lower case (ASGI HTTP sub-spec, scope)."""
     length: int | None = None
-    expects_continue = False
+    expects_continue = chunked = False
     for name, value in headers:
         if name == b"content-length":
             # int() refuses thousands of digits; no body has more bytes than 18 digits can say
             length = int(value) if value.isdigit() and len(value) <= 18 else None
         elif name == b"expect":
             expects_continue = value.lower() == b"100-continue"
-    return Framing(length, expects_continue)
+        elif name == b"transfer-encoding":
+            chunked = True
+    return Framing(length, expects_continue, chunked)

@@ -8,13 +8,16 @@
 # Rule 3: the head of an event stream is its content, so its start is not held.
 # Rule 4: a message without a rule is passed on at once, in order, unchanged.
 # Rule 5: an end is never made up for an application that failed.
+# Rule 6: a declared content-length is a promise (RFC 9110, 8.6). A message that breaks it is
+#         refused before the server sees it: some servers pass on a byte too many, which the client
+#         takes for the next response, or leave it waiting for a byte too few (measured).
 """The response gate: one table, and the start that it holds back."""
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
-from ..errors import ResponseIncomplete, ResponseOrderError
+from ..errors import LengthMismatch, ResponseIncomplete, ResponseOrderError
 from ..types import Message
 
 
@@ -63,12 +66,17 @@ _CONTENT: Final = frozenset(
 _START: Final = Signal.START
 _MORE_BODY: Final = Signal.MORE_BODY
 _LAST_BODY: Final = Signal.LAST_BODY
-_CONTENT_TYPE_LENGTH: Final = len(b"content-type")  # asked first: it spares most names a copy
+# asked first: it spares most names a copy
+_CONTENT_TYPE_LENGTH: Final = len(b"content-type")
+_CONTENT_LENGTH_LENGTH: Final = len(b"content-length")
 _EVENT_STREAM: Final = b"text/event-stream"
 
 
 class ResponseGate:
     """Holds one response's start until there is content to go with it.
+
+    Args:
+        head_request: the request's method is HEAD, so there is no body to hold to its length.
 
     Attributes:
         phase: how far the response has got; to be read only.
@@ -76,9 +84,12 @@ class ResponseGate:
     Threads: none of its own and no locks; whoever owns the exchange calls it.
     """
 
-    __slots__ = ("_start", "_trailers_promised", "phase")
+    __slots__ = ("_declared", "_head_request", "_sent", "_start", "_trailers_promised", "phase")
 
-    def __init__(self) -> None:
+    def __init__(self, *, head_request: bool = False) -> None:
+        self._head_request = head_request
+        self._declared: int | None = None  # the content-length to hold the body to
+        self._sent = 0  # bytes of body so far; counted where a length is declared
         self.phase = Phase.INITIAL
         self._start: Message | None = None  # set exactly while the phase is HELD
         self._trailers_promised = False
@@ -97,21 +108,19 @@ class ResponseGate:
 
         Raises:
             ResponseOrderError: the message is not allowed now; nothing has changed.
+            LengthMismatch: with it the body is longer, or ends shorter, than the start has
+                declared; nothing has changed.
         """
+        kind = message["type"]
+        if kind == "http.response.start":
+            return self._begin(message)
         signal = self._signal_of(message)
         if signal is None:
             return (message,)
-        try:
-            self.phase = TRANSITIONS[self.phase, signal]
-        except KeyError:
-            raise ResponseOrderError(self.phase, message["type"]) from None
-        if signal is _START:
-            self._trailers_promised = message.get("trailers", False)
-            self._start = message
-            return ()
-        if signal is Signal.EVENT_STREAM:
-            self._trailers_promised = message.get("trailers", False)
-            return (message,)
+        phase = self._after(signal, kind)
+        if self._declared is not None:
+            self._count(message, self._declared)
+        self.phase = phase
         start = self._start
         if start is None:
             return (message,)
@@ -125,6 +134,7 @@ class ResponseGate:
             The messages that complete the response, none where it is complete or never began.
 
         Raises:
+            LengthMismatch: the held start has declared a body.
             ResponseIncomplete: the response had begun and is not complete. What the server has
                 is an abort, and must not be made to look like an end.
         """
@@ -141,10 +151,36 @@ class ResponseGate:
             case _:
                 return ()
 
+    def _begin(self, start: Message) -> tuple[Message, ...]:
+        """Take the start; as `feed`."""
+        event_stream, length = announced_by(start)
+        self.phase = self._after(Signal.EVENT_STREAM if event_stream else _START, start["type"])
+        self._trailers_promised = start.get("trailers", False)
+        if length is not None and not self._head_request and start["status"] not in (204, 304):
+            self._declared = length
+        if event_stream:
+            return (start,)
+        self._start = start
+        return ()
+
+    def _after(self, signal: Signal, kind: str) -> Phase:
+        try:
+            return TRANSITIONS[self.phase, signal]
+        except KeyError:
+            raise ResponseOrderError(self.phase, kind) from None
+
+    def _count(self, message: Message, declared: int) -> None:
+        """Hold the body to its declared length."""
+        if message["type"] != "http.response.body":
+            self._declared = None  # a file's length is the server's to know; trailers come after
+            return
+        sent = self._sent + len(message.get("body", b""))
+        if sent > declared or (sent < declared and not message.get("more_body")):
+            raise LengthMismatch(sent, declared)
+        self._sent = sent
+
     def _signal_of(self, message: Message) -> Signal | None:
         kind = message["type"]
-        if kind == "http.response.start":
-            return Signal.EVENT_STREAM if is_event_stream(message) else _START
         if kind in _CONTENT:
             if message.get("more_body"):
                 return _MORE_BODY
@@ -154,10 +190,26 @@ class ResponseGate:
         return None
 
 
-def is_event_stream(start: Message) -> bool:
-    """Whether a start announces server-sent events, whose client waits for the bare head."""
+class Announced(NamedTuple):
+    """What the headers of a start say about its body.
+
+    Attributes:
+        event_stream: it is server-sent events, whose client waits for the bare head.
+        length: the content-length in bytes, None where there is none that is a number.
+    """
+
+    event_stream: bool
+    length: int | None
+
+
+def announced_by(start: Message) -> Announced:
+    """Read a start's headers."""
+    event_stream, length = False, None
     headers: Iterable[tuple[bytes, bytes]] = start.get("headers", ())
     for name, value in headers:
-        if len(name) == _CONTENT_TYPE_LENGTH and name.lower() == b"content-type":
-            return value[: len(_EVENT_STREAM)].lower() == _EVENT_STREAM
-    return False
+        size = len(name)
+        if size == _CONTENT_TYPE_LENGTH and name.lower() == b"content-type":
+            event_stream = value[: len(_EVENT_STREAM)].lower() == _EVENT_STREAM
+        elif size == _CONTENT_LENGTH_LENGTH and name.lower() == b"content-length":
+            length = int(value) if value.isdigit() and len(value) <= 18 else None
+    return Announced(event_stream, length)

@@ -1,0 +1,184 @@
+"""BridgeMiddleware: a body as long as declared, in messages of a bounded size, and its turns."""
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from asgi_bridge import BridgeMiddleware, LengthMismatch, Limits
+from asgi_bridge.testing import AppState, Exchange, body, scope_for, start
+from asgi_bridge.types import Message, Receive, Scope, Send
+
+from .helpers import Counted, ending, sender, settled
+
+pytestmark = pytest.mark.anyio
+
+
+def length(size: int, status: int = 200) -> Message:
+    return start(status, [(b"Content-Length", b"%d" % size)])
+
+
+PATHSEND: Message = {"type": "http.response.pathsend", "path": "/file"}
+
+KEPT: dict[str, list[Message]] = {
+    "as declared": [length(3), body(b"abc")],
+    "in chunks": [length(3), body(b"a", more_body=True), body(b"bc")],
+    "empty end": [length(3), body(b"abc", more_body=True), body()],
+    "nothing declared": [length(0), body()],
+    "304": [length(3, 304), body()],
+    "204": [length(3, 204), body()],
+    "a file": [length(3), PATHSEND],
+    "not a number": [start(200, [(b"content-length", b"abc")]), body(b"a")],
+}
+
+BROKEN: dict[str, tuple[list[Message], list[Message], int]] = {
+    "too long at once": ([length(3), body(b"abcd")], [], 4),
+    "too short at once": ([length(3), body(b"ab")], [], 2),
+    "empty": ([length(3), body()], [], 0),
+    "too long in chunks": (
+        [length(3), body(b"ab", more_body=True), body(b"cd")],
+        [length(3), body(b"ab", more_body=True)],
+        4,
+    ),
+    "too long before its end": (
+        [length(3), body(b"ab", more_body=True), body(b"cd", more_body=True)],
+        [length(3), body(b"ab", more_body=True)],
+        4,
+    ),
+    "too short in chunks": (
+        [length(3), body(b"ab", more_body=True), body()],
+        [length(3), body(b"ab", more_body=True)],
+        2,
+    ),
+}
+
+
+@pytest.mark.parametrize("messages", KEPT.values(), ids=KEPT)
+async def test_body_that_keeps_its_promise_is_passed_on(messages: list[Message]) -> None:
+    exchange = Exchange(BridgeMiddleware(sender(*messages)))
+    assert await exchange.run() == messages
+
+
+async def test_head_has_a_length_and_no_body() -> None:
+    messages = [length(3), body()]
+    exchange = Exchange(BridgeMiddleware(sender(*messages)), method="HEAD")
+    assert await exchange.run() == messages
+
+
+@pytest.mark.parametrize(("messages", "passed_on", "size"), BROKEN.values(), ids=BROKEN)
+async def test_body_that_breaks_its_promise_is_an_error_and_never_sent(
+    messages: list[Message], passed_on: list[Message], size: int
+) -> None:
+    exchange = Exchange(BridgeMiddleware(sender(*messages)))
+    with pytest.raises(LengthMismatch) as caught:
+        await exchange.run()
+    assert (caught.value.sent, caught.value.declared) == (size, 3)
+    assert exchange.sent == passed_on
+    assert ending(exchange) == (AppState.RAISED, LengthMismatch)
+
+
+async def test_start_without_its_body_is_an_error() -> None:
+    exchange = Exchange(BridgeMiddleware(sender(length(3))))
+    with pytest.raises(LengthMismatch):
+        await exchange.run()
+    assert exchange.sent == []
+
+
+# Large messages.
+
+
+@pytest.mark.parametrize("more_body", [False, True])
+async def test_large_message_is_split(more_body: bool) -> None:
+    whole = bytes(range(10))
+    messages = [start(), {**body(whole, more_body=more_body), "x": 1}]
+    if more_body:
+        messages.append(body())
+    exchange = Exchange(BridgeMiddleware(sender(*messages), limits=Limits(message_bytes=4)))
+    pieces = [
+        {**body(whole[:4], more_body=True), "x": 1},
+        {**body(whole[4:8], more_body=True), "x": 1},
+        {**body(whole[8:], more_body=more_body), "x": 1},
+    ]
+    assert await exchange.run() == [start(), *pieces, *messages[2:]]
+
+
+async def test_rest_of_a_large_message_is_not_sent_to_a_client_that_has_left() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start())
+        await send(body(bytes(1024 * 1024)))
+
+    async with Exchange(BridgeMiddleware(app)) as exchange:
+        exchange.stall_send()
+        await exchange.until_sending()
+        exchange.disconnect()
+        await settled()
+        exchange.resume_send()
+    assert ending(exchange) == (AppState.RETURNED, None)
+    assert not exchange.complete
+
+
+# Turns.
+
+
+@pytest.mark.parametrize("size", [1, 64 * 1024], ids=["tiny", "large"])
+async def test_other_tasks_have_their_turn_although_no_send_waits(size: int) -> None:
+    turns: list[int] = []
+    sent = 0
+
+    async def other() -> None:
+        while True:
+            await anyio.lowlevel.checkpoint()
+            turns.append(sent)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal sent
+        await send(start())
+        for _ in range(200):
+            await send(body(bytes(size), more_body=True))
+            sent += 1
+        await send(body())
+
+    async def server_send(message: Message) -> None:
+        pass
+
+    async def server_receive() -> Message:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(other)
+        await BridgeMiddleware(app)(scope_for(), server_receive, server_send)
+        tasks.cancel_scope.cancel()
+    assert len({at for at in turns if 0 < at < 200}) >= 2
+
+
+# An upload that the application never asked for.
+
+UPLOADS: dict[str, tuple[str, str, list[tuple[bytes, bytes]], bool]] = {
+    "with a length": ("POST", "1.1", [(b"content-length", b"5")], True),
+    "a GET with a length": ("GET", "1.1", [(b"content-length", b"5")], True),
+    "chunked": ("POST", "1.1", [(b"transfer-encoding", b"chunked")], True),
+    "HTTP/2": ("POST", "2", [], True),
+    "of no bytes": ("POST", "1.1", [(b"content-length", b"0")], False),
+    "not announced": ("POST", "1.1", [], False),
+    "a GET": ("GET", "1.1", [], False),
+    "a GET, HTTP/2": ("GET", "2", [], False),
+    "not invited": (
+        "POST",
+        "1.1",
+        [(b"content-length", b"5"), (b"expect", b"100-continue")],
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize(("method", "version", "headers", "drained"), UPLOADS.values(), ids=UPLOADS)
+async def test_upload_that_nobody_asked_for_is_drained_before_the_end(
+    method: str, version: str, headers: list[tuple[bytes, bytes]], drained: bool
+) -> None:
+    record: list[str] = []
+    app = Counted(BridgeMiddleware(sender(start(), body(b"no"))), record)
+    scope = {**scope_for(method=method, headers=headers), "http_version": version}
+    exchange = Exchange(app, scope)
+    await exchange.run()
+    assert (exchange.body, exchange.complete) == (b"no", True)
+    assert record == (["receive"] if drained else []) + ["start", "body"]

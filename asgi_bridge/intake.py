@@ -30,17 +30,13 @@ from .crossing.portal import Portal, Running
 from .crossing.waiters import LoopWaiter
 from .errors import BodyAlreadyClaimed, ClientDisconnected, ExchangeOver
 from .limits import Limits
-from .protocol.request import BodyPhase, Framing, RequestBody, framing_of
+from .protocol.request import BodyPhase, Framing, RequestBody, announces_body, framing_of
 from .reader import BodyReader
 from .sinks import ForApplication, ForLater, ForReader, Nowhere, Sink
 from .types import Message, Receive, Scope
 
 # Where a scope carries its intake, so that open_body finds it through any framework.
 SCOPE_KEY: Final = "asgi_bridge"
-
-
-# Methods whose requests have no content by their definition (RFC 9110, 9.3).
-_BODILESS: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 
 
 class Owner(Enum):
@@ -147,15 +143,9 @@ class Intake:
         """
         if self._pump is not None or self._body is not None:
             return self.unfinished
-        framing = self.framing
-        if framing.expects_continue or self.client_gone:
+        if not announces_body(self._scope):
             return False
-        if framing.length is not None:
-            return framing.length > 0
-        # Without a length HTTP/1 has a body where it is chunked, and HTTP/2 and 3 do not say
-        # (RFC 9112, 6.3; RFC 9113, 8.1.1). What is there to be drained costs a receive() to find.
-        one = self._scope.get("http_version", "1.1").startswith("1")
-        return framing.chunked if one else self._scope["method"] not in _BODILESS
+        return not (self.framing.expects_continue or self.client_gone)
 
     def gone_error(self) -> ClientDisconnected:
         """What a send meets once the client is known to be gone."""

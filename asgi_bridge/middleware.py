@@ -88,14 +88,12 @@ class AppExchange:
         send_to: the server's send.
     """
 
-    __slots__ = ("_message_bytes", "_unyielded", "gate", "intake", "send_to")
+    _unyielded = 0  # bytes passed on since the loop's other tasks had their turn
 
     def __init__(self, intake: Intake, send: Send, *, method: str) -> None:
         self.intake = intake
         self.gate = ResponseGate(head_request=method == "HEAD")
         self.send_to = send
-        self._message_bytes = intake.limits.message_bytes
-        self._unyielded = 0  # bytes passed on since the loop's other tasks had their turn
 
     async def run(self, app: ASGIApp, scope: Scope) -> Outcome:
         """Call the application, and see its response to its end.
@@ -126,7 +124,8 @@ class AppExchange:
             logger.info("%s %s: %s", scope["method"], scope["path"], reason)
         finally:
             if intake.untouched:
-                intake.response_complete()  # whoever claims the body from now on is too late
+                if gate.phase is not Phase.COMPLETE:
+                    intake.response_complete()  # whoever claims the body from now on is too late
             else:
                 await intake.close(reason or ExchangeOver("the exchange is over"))
         if gate.phase is Phase.COMPLETE:
@@ -156,7 +155,8 @@ class AppExchange:
             await intake.drain()
         try:
             for each in released:
-                if len(each.get("body", b"")) > self._message_bytes:
+                size = len(each.get("body", b""))
+                if size > intake.limits.message_bytes:
                     await self._send_pieces(each)
                 else:
                     await self.send_to(each)
@@ -166,7 +166,7 @@ class AppExchange:
         if phase is Phase.COMPLETE:
             intake.response_complete()
         else:
-            await self._let_others_run(len(released[-1].get("body", b"")))
+            await self._let_others_run(size)
 
     async def _send_pieces(self, message: Message) -> None:
         """Pass on a large body in messages of the size that `Limits` allows.
@@ -175,12 +175,10 @@ class AppExchange:
         """
         if not self.intake.framing.expects_continue:
             self.intake.watch()
-        whole = memoryview(message["body"])
-        last = len(whole) - 1
-        for begin in range(0, len(whole), self._message_bytes):
-            end = begin + self._message_bytes
-            piece = bytes(whole[begin:end])
-            more_body = end <= last or message.get("more_body", False)
+        whole, limit = memoryview(message["body"]), self.intake.limits.message_bytes
+        for begin in range(0, len(whole), limit):
+            piece = bytes(whole[begin : begin + limit])
+            more_body = begin + limit < len(whole) or message.get("more_body", False)
             if self.intake.client_gone:
                 raise self.intake.gone_error()
             await self.send_to({**message, "body": piece, "more_body": more_body})

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from ..errors import BodyIncomplete, BodyTooLarge, BridgeError, ClientDisconnected
-from ..types import Message
+from ..types import Message, Scope
 
 
 class BodyPhase(StrEnum):
@@ -129,24 +129,40 @@ class Framing(NamedTuple):
             has refused what is malformed before it calls an application; what some let pass is
             no promise to hold a client to.
         expects_continue: the client waits for a 100 before it sends (RFC 9110, 10.1.1).
-        chunked: the body comes in a transfer coding, so its length is not known (RFC 9112, 6.3).
     """
 
     length: int | None
     expects_continue: bool
-    chunked: bool = False
 
 
 def framing_of(headers: Iterable[tuple[bytes, bytes]]) -> Framing:
     """Read a scope's headers, whose names are in lower case (ASGI HTTP sub-spec, scope)."""
     length: int | None = None
-    expects_continue = chunked = False
+    expects_continue = False
     for name, value in headers:
         if name == b"content-length":
             # int() refuses thousands of digits; no body has more bytes than 18 digits can say
             length = int(value) if value.isdigit() and len(value) <= 18 else None
         elif name == b"expect":
             expects_continue = value.lower() == b"100-continue"
-        elif name == b"transfer-encoding":
-            chunked = True
-    return Framing(length, expects_continue, chunked)
+    return Framing(length, expects_continue)
+
+
+# Methods whose requests have no content by their definition (RFC 9110, 9.3).
+_WITHOUT_CONTENT: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+
+
+def announces_body(scope: Scope) -> bool:
+    """Whether a request's head says that a body follows, or may follow.
+
+    HTTP/1 has one where there is a length or a transfer coding (RFC 9112, 6.3). HTTP/2 and 3 need
+    neither (RFC 9113, 8.1.1), so there the method has to do for what has no length.
+    """
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            return bool(value != b"0")
+        if name == b"transfer-encoding":
+            return True
+    if scope.get("http_version", "1.1")[:1] == "1":
+        return False
+    return scope["method"] not in _WITHOUT_CONTENT

@@ -15,7 +15,7 @@
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final
 
 from ..errors import LengthMismatch, ResponseIncomplete, ResponseOrderError
 from ..types import Message
@@ -66,9 +66,9 @@ _CONTENT: Final = frozenset(
 _START: Final = Signal.START
 _MORE_BODY: Final = Signal.MORE_BODY
 _LAST_BODY: Final = Signal.LAST_BODY
-# asked first: it spares most names a copy
-_CONTENT_TYPE_LENGTH: Final = len(b"content-type")
-_CONTENT_LENGTH_LENGTH: Final = len(b"content-length")
+_CONTENT_TYPE: Final = len(b"content-type")
+_CONTENT_LENGTH: Final = len(b"content-length")
+_BODILESS: Final = frozenset({204, 304})  # their content-length is not that of a body
 _EVENT_STREAM: Final = b"text/event-stream"
 
 
@@ -84,15 +84,15 @@ class ResponseGate:
     Threads: none of its own and no locks; whoever owns the exchange calls it.
     """
 
-    __slots__ = ("_declared", "_head_request", "_sent", "_start", "_trailers_promised", "phase")
+    # Here once, and not in each: most responses change two of them.
+    phase = Phase.INITIAL
+    _start: Message | None = None  # set exactly while the phase is HELD
+    _declared: int | None = None  # the content-length to hold the body to
+    _sent = 0  # bytes of body so far; counted where a length is declared
+    _trailers_promised = False
 
     def __init__(self, *, head_request: bool = False) -> None:
         self._head_request = head_request
-        self._declared: int | None = None  # the content-length to hold the body to
-        self._sent = 0  # bytes of body so far; counted where a length is declared
-        self.phase = Phase.INITIAL
-        self._start: Message | None = None  # set exactly while the phase is HELD
-        self._trailers_promised = False
 
     def feed(self, message: Message) -> tuple[Message, ...]:
         """Take the application's next message; return what the server may see now.
@@ -114,10 +114,12 @@ class ResponseGate:
         kind = message["type"]
         if kind == "http.response.start":
             return self._begin(message)
-        signal = self._signal_of(message)
+        signal = self._signal_of(message, kind)
         if signal is None:
             return (message,)
-        phase = self._after(signal, kind)
+        phase = TRANSITIONS.get((self.phase, signal))
+        if phase is None:
+            raise ResponseOrderError(self.phase, kind)
         if self._declared is not None:
             self._count(message, self._declared)
         self.phase = phase
@@ -153,21 +155,28 @@ class ResponseGate:
 
     def _begin(self, start: Message) -> tuple[Message, ...]:
         """Take the start; as `feed`."""
-        event_stream, length = announced_by(start)
-        self.phase = self._after(Signal.EVENT_STREAM if event_stream else _START, start["type"])
-        self._trailers_promised = start.get("trailers", False)
-        if length is not None and not self._head_request and start["status"] not in (204, 304):
-            self._declared = length
-        if event_stream:
+        signal, declared = _START, None
+        headers: Iterable[tuple[bytes, bytes]] = start.get("headers", ())
+        for name, value in headers:
+            size = len(name)  # asked first: it spares most names a copy
+            if size == _CONTENT_LENGTH and name.lower() == b"content-length":
+                # what is no number promises nothing; int() refuses thousands of digits
+                declared = int(value) if value.isdigit() and len(value) <= 18 else None
+            elif size == _CONTENT_TYPE and name.lower() == b"content-type":
+                if value[: len(_EVENT_STREAM)].lower() == _EVENT_STREAM:
+                    signal = Signal.EVENT_STREAM
+        phase = TRANSITIONS.get((self.phase, signal))
+        if phase is None:
+            raise ResponseOrderError(self.phase, start["type"])
+        self.phase = phase
+        if start.get("trailers"):
+            self._trailers_promised = True
+        if declared is not None and not self._head_request and start["status"] not in _BODILESS:
+            self._declared = declared
+        if signal is not _START:
             return (start,)
         self._start = start
         return ()
-
-    def _after(self, signal: Signal, kind: str) -> Phase:
-        try:
-            return TRANSITIONS[self.phase, signal]
-        except KeyError:
-            raise ResponseOrderError(self.phase, kind) from None
 
     def _count(self, message: Message, declared: int) -> None:
         """Hold the body to its declared length."""
@@ -179,8 +188,7 @@ class ResponseGate:
             raise LengthMismatch(sent, declared)
         self._sent = sent
 
-    def _signal_of(self, message: Message) -> Signal | None:
-        kind = message["type"]
+    def _signal_of(self, message: Message, kind: str) -> Signal | None:
         if kind in _CONTENT:
             if message.get("more_body"):
                 return _MORE_BODY
@@ -188,28 +196,3 @@ class ResponseGate:
         if kind == "http.response.trailers":
             return Signal.MORE_TRAILERS if message.get("more_trailers") else Signal.LAST_TRAILERS
         return None
-
-
-class Announced(NamedTuple):
-    """What the headers of a start say about its body.
-
-    Attributes:
-        event_stream: it is server-sent events, whose client waits for the bare head.
-        length: the content-length in bytes, None where there is none that is a number.
-    """
-
-    event_stream: bool
-    length: int | None
-
-
-def announced_by(start: Message) -> Announced:
-    """Read a start's headers."""
-    event_stream, length = False, None
-    headers: Iterable[tuple[bytes, bytes]] = start.get("headers", ())
-    for name, value in headers:
-        size = len(name)
-        if size == _CONTENT_TYPE_LENGTH and name.lower() == b"content-type":
-            event_stream = value[: len(_EVENT_STREAM)].lower() == _EVENT_STREAM
-        elif size == _CONTENT_LENGTH_LENGTH and name.lower() == b"content-length":
-            length = int(value) if value.isdigit() and len(value) <= 18 else None
-    return Announced(event_stream, length)

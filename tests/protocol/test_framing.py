@@ -41,13 +41,9 @@ def test_other_headers_say_nothing() -> None:
     headers = [
         (b"host", b"example"),
         (b"x-content-length", b"5"),
-        (b"te", b"trailers"),
+        (b"transfer-encoding", b"chunked"),
     ]
     assert framing_of(headers) == framing_of([]) == Framing(None, expects_continue=False)
-
-
-def test_transfer_coding_announces_a_body_without_a_length() -> None:
-    assert framing_of([(b"transfer-encoding", b"chunked")]) == Framing(None, False, chunked=True)
 
 
 def test_length_and_expectation_together() -> None:

@@ -167,16 +167,34 @@ def caused_by_disconnect(error: BaseException) -> bool:
     log should not show any of these as a failure of the application. A group with anything else in
     it is one, though.
     """
-    seen: set[int] = set()
+    return _caused(error, {})
+
+
+def _caused(error: BaseException, verdicts: dict[int, bool]) -> bool:
+    """The same, with what is known of exceptions by id.
+
+    They form rings: whoever raises a group's only member from where the group was caught, as
+    Starlette's BaseHTTPMiddleware does, makes the group the context of its own member. One that is
+    still being looked at counts as no.
+    """
+    chain: list[int] = []
+    verdict = False
     each: BaseException | None = error
-    while each is not None and id(each) not in seen:
+    while each is not None:
         if isinstance(each, ClientDisconnected) or type(each).__name__ in _DISCONNECTS:
-            return True
+            verdict = True
+            break
+        if id(each) in verdicts:
+            verdict = verdicts[id(each)]
+            break
+        verdicts[id(each)] = False
+        chain.append(id(each))
         if isinstance(each, BaseExceptionGroup):
-            return all(caused_by_disconnect(member) for member in each.exceptions)
-        seen.add(id(each))
+            verdict = all(_caused(member, verdicts) for member in each.exceptions)
+            break
         each = each.__cause__ or each.__context__
-    return False
+    verdicts.update(dict.fromkeys(chain, verdict))
+    return verdict
 
 
 def phrase_of(status: int) -> str:

@@ -107,7 +107,7 @@ class Intake:
     def framing(self) -> Framing:
         """What the request's headers say about its body."""
         if self._framing is None:
-            self._framing = framing_of(self._scope["headers"])
+            self._framing = framing_of(self._scope.get("headers", ()))
         return self._framing
 
     @property
@@ -367,8 +367,8 @@ class Intake:
         return deque() if self._early is None else self._early.take_chunks()
 
     async def _run_pump(self) -> None:
-        body, receive = self.body, self._server_receive
         try:
+            body, receive = self.body, self._server_receive
             while body.coming or (self._watching and not self.client_gone):
                 message = await receive()
                 chunk = body.feed(message)

@@ -158,7 +158,7 @@ def announces_body(scope: Scope) -> bool:
     HTTP/1 has one where there is a length or a transfer coding (RFC 9112, 6.3). HTTP/2 and 3 need
     neither (RFC 9113, 8.1.1), so there the method has to do for what has no length.
     """
-    for name, value in scope["headers"]:
+    for name, value in scope.get("headers", ()):
         if name == b"content-length":
             return bool(value != b"0")
         if name == b"transfer-encoding":

@@ -24,8 +24,8 @@ from asgi_bridge import (
     iterate_in_worker,
     open_body,
 )
-from asgi_bridge.testing import AppState, Exchange, body, start
-from asgi_bridge.types import Receive, Scope, Send
+from asgi_bridge.testing import AppState, Exchange, body, request, start
+from asgi_bridge.types import Message, Receive, Scope, Send
 
 from .helpers import Step, ending, settled
 
@@ -241,3 +241,18 @@ async def test_waiting_in_line_invites_no_body(log: pytest.LogCaptureFixture) ->
                 step.take()
                 assert await expecting.expect_bytes(2) == b"no"
     assert ending(expecting) == (AppState.RETURNED, None)
+
+
+async def test_scope_without_headers_is_read_as_one_that_has_none() -> None:
+    """The spec asks for them; frameworks' own tests leave them out."""
+    seen: list[Message] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(await receive())
+        await send(start())
+        await send(body())
+
+    exchange = Exchange(BridgeMiddleware(app), {"type": "http", "method": "GET", "path": "/"})
+    await exchange.run()
+    assert seen == [request()]
+    assert exchange.sent == [start(), body()]

@@ -129,6 +129,18 @@ def circle() -> Exception:
 GONE = ClientDisconnected("gone")
 
 
+def only_member_raised_again() -> Exception:
+    """What Starlette's BaseHTTPMiddleware raises: its group is the context of its own member."""
+    member = ValueError("the only member")
+    try:
+        try:
+            raise ExceptionGroup("x", [member])
+        except ExceptionGroup as group:
+            raise group.exceptions[0]  # noqa: B904  # the context is the point
+    except ValueError as error:
+        return error
+
+
 @pytest.mark.parametrize(
     ("error", "caused"),
     [
@@ -141,10 +153,14 @@ GONE = ClientDisconnected("gone")
         (raised_from(None, None), False),
         (ExceptionGroup("x", [ValueError()]), False),
         (circle(), False),
+        (only_member_raised_again(), False),
+        (type("ClientDisconnect", (Exception,), {})("a framework's own"), True),
+        (ExceptionGroup("x", [raised_from(GONE, None), raised_from(None, GONE)]), True),
     ],
     ids=[
         *("itself", "cause", "context", "in a group", "in a group with another"),
         *("another's", "no link", "another group", "circle"),
+        *("a group's own member", "a framework's", "in a group twice"),
     ],
 )
 def test_what_a_disconnect_has_caused(error: BaseException, caused: bool) -> None:

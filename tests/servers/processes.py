@@ -39,11 +39,13 @@ class Server:
         name: a key of `COMMANDS`, or the command line's target.
         port: where it listens on 127.0.0.1.
         log: the file with all that it has printed.
+        pid: its process; it may have started more.
     """
 
     name: str
     port: int
     log: Path
+    pid: int
 
     def log_after(self, position: int) -> str:
         """What it has printed since the log was `position` characters long."""
@@ -51,15 +53,22 @@ class Server:
 
 
 @contextmanager
-def serving(name: str, app: str, directory: Path) -> Iterator[Server]:
-    """Run one of the servers with an application, as its users do; kill what is left at the end."""
+def serving(name: str, app: str, directory: Path, *more: str) -> Iterator[Server]:
+    """Run one of the servers with an application, as its users do; kill what is left at the end.
+
+    Args:
+        name: a key of `COMMANDS`.
+        app: the application, as the servers' command lines want it.
+        directory: where its log goes.
+        *more: options of that server's own.
+    """
     with socket.socket() as reserved:
         # Nobody else is given a port that is bound; granian shares it, with SO_REUSEPORT.
         reserved.bind(("127.0.0.1", 0))
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         port = reserved.getsockname()[1]
         module, *options = (each.format(free_port=port) for each in COMMANDS[name])
-        with running(name, [module, *options, app], directory) as server:
+        with running(name, [module, *options, *more, app], directory) as server:
             yield server
 
 
@@ -84,7 +93,7 @@ def running(name: str, command: Sequence[str], directory: Path) -> Iterator[Serv
             start_new_session=True,  # its workers are in its group, and end with it
         )
     try:
-        yield Server(name, _port_once_it_listens(process, log), log)
+        yield Server(name, _port_once_it_listens(process, log), log, process.pid)
     finally:
         process.terminate()  # coverage is written by processes that end, not by killed ones
         with suppress(subprocess.TimeoutExpired):

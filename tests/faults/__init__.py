@@ -1,0 +1,1 @@
+"""Faults of clients and networks, caused on purpose, against real servers and in memory."""

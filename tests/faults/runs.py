@@ -1,0 +1,114 @@
+"""All cells against one server, many at a time, and what the server was like before and after."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..servers.processes import Server
+from .census import Census, census
+from .link import link
+from .matrix import Cell, cells_for
+from .peer import Call, Delivery, call
+
+AT_ONCE: Final = 24  # as many as the pool of the applications has threads
+# Seconds until a server has let go of connections that are over; Hypercorn keeps them for its
+# keep-alive timeout even if the client has closed them.
+SETTLE: Final = 15.0
+
+# Idle connections, Hypercorn's and uvicorn's; granian closes at once what its client has closed.
+KEEP_ALIVE: Final[Mapping[str, tuple[str, ...]]] = {
+    "uvicorn-h11": ("--timeout-keep-alive=1",),
+    "uvicorn-httptools": ("--timeout-keep-alive=1",),
+    "hypercorn-asyncio": ("--keep-alive=1",),
+    "hypercorn-trio": ("--keep-alive=1",),
+    "granian": (),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A server that does nothing, seen from outside and from inside.
+
+    Attributes:
+        census: what its processes hold.
+        busy: workers that still do something.
+        tasks: on its loop.
+        pool: threads of its pool.
+    """
+
+    census: Census
+    busy: int
+    tasks: int
+    pool: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What came of all cells.
+
+    Attributes:
+        deliveries: by the names of the cells.
+        before, after: the state of the server.
+        log: what it has printed meanwhile.
+    """
+
+    deliveries: Mapping[str, Delivery]
+    before: State
+    after: State
+    log: str
+
+
+async def look(server: Server) -> State:
+    """See what there is of a server."""
+    seen: dict[str, Any] = json.loads((await call(server.port, get("/state"))).body)
+    return State(census(server.pid), seen["busy"], seen["tasks"], seen["pool"])
+
+
+async def look_when_settled(server: Server, before: State | None = None) -> State:
+    """See what is left of a server once its connections are over, at the latest after `SETTLE`.
+
+    Args:
+        server: the one.
+        before: what it was like; without it two looks in a row that agree are enough.
+    """
+    seen = await look(server)
+    for _ in range(round(SETTLE / 1.2)):
+        # A look is a connection itself, so the next one comes when that is over.
+        await asyncio.sleep(1.2)
+        last, seen = seen, await look(server)
+        if at_rest(seen, last if before is None else before):
+            break
+    return seen
+
+
+def at_rest(state: State, before: State) -> bool:
+    """Whether no more is there than before."""
+    return (
+        state.busy == 0
+        and state.tasks <= before.tasks
+        and state.census.files <= before.census.files
+    )
+
+
+async def run_cells(server: Server) -> Run:
+    """Have every cell happen to a server."""
+    cells = cells_for(server.name)
+    assert (await call(server.port, get("/warm"))).status == 200
+    before = await look_when_settled(server)
+    position = len(server.log.read_text())
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def one(cell: Cell) -> Delivery:
+        async with turns, link(server.port, [cell.fault]) as port:
+            return await call(port, cell.call)
+
+    deliveries = await asyncio.gather(*map(one, cells.values()))
+    after = await look_when_settled(server, before)
+    return Run(dict(zip(cells, deliveries, strict=True)), before, after, server.log_after(position))
+
+
+def get(path: str) -> Call:
+    """A request without a body."""
+    return Call(path=path, declared=True)

@@ -15,6 +15,7 @@ from .errors import ReadTimeout as ReadTimeout
 from .errors import ResponseIncomplete as ResponseIncomplete
 from .errors import ResponseOrderError as ResponseOrderError
 from .errors import ResponseStarted as ResponseStarted
+from .errors import SpoolFull as SpoolFull
 from .errors import WriteTimeout as WriteTimeout
 from .errors import WrongThread as WrongThread
 from .handler import HandlerApp as HandlerApp
@@ -56,6 +57,7 @@ __all__ = (
     "ResponseIncomplete",
     "ResponseOrderError",
     "ResponseStarted",
+    "SpoolFull",
     "SpooledReader",
     "Watermarks",
     "WorkerPool",

@@ -55,6 +55,12 @@ class BodyTooLarge(BridgeError, ValueError):
         self.limit = limit
 
 
+class SpoolFull(BridgeError):
+    """The request body found no more room on disk: `Limits.spool_max_bytes`, or a full disk."""
+
+    status_code = 413
+
+
 class ReadTimeout(BridgeError, TimeoutError):
     """No request bytes came for `Limits.read_timeout` seconds."""
 

@@ -66,7 +66,7 @@ class HandlerExchange:
     _complete = False  # a stream's last message has been sent
     _aside: Running | None = None  # where the exchange goes on while the body comes
     _aside_error: BaseException | None = None  # what that raised
-    _sends = 0  # how many times a send was begun or ended
+    _cut: BaseException | None = None  # why the exchange was aborted
 
     def __init__(
         self,
@@ -84,7 +84,9 @@ class HandlerExchange:
         self._pool = pool
         self._limits = limits
         portal = intake.portal
-        outlet: Outlet[bytes] = Outlet(portal, limits.response, timeout=limits.write_timeout)
+        # a response that is held waits for the rest of the request, which has a limit of its own
+        timeout = None if limits.duplex == "half" else limits.write_timeout
+        outlet: Outlet[bytes] = Outlet(portal, limits.response, timeout=timeout)
         self._output = outlet
         self._response = Response(
             outlet,
@@ -200,10 +202,15 @@ class HandlerExchange:
     def _client_gone(self) -> None:
         self._abort(self._intake.gone_error())
 
+    def _wanted(self) -> bool:
+        """Whether the function may still read."""
+        return not self._job.over
+
     def _abort(self, error: BaseException) -> None:
         """Let go whoever waits: the function, and a send that may never return."""
         if self._pool.withdraw(self._job):
             self._job.refused(error)
+        self._cut = self._cut or error
         self._output.break_with(error)
         if self._sending is not None:
             self._sending.cancel()
@@ -264,8 +271,19 @@ class HandlerExchange:
             # The function writes before it reads. Servers drop the 100 once the response has
             # begun, so the body is invited now or never; an error status does not want it.
             await intake.invite()
+        if invited and self._limits.duplex == "half":
+            try:
+                await intake.until_sent()
+            except Exception as error:
+                if intake.client_gone:
+                    raise
+                self._abort(error)
+                await self._refuse(error)
+                return
         with anyio.CancelScope() as self._sending:
             intake.on_gone(self._client_gone)
+            intake.on_cut(self._abort)
+            intake.wanted = self._wanted
             if invited:
                 intake.watch()
             patience = intake.portal.spawn(self._lose_patience)
@@ -279,9 +297,8 @@ class HandlerExchange:
         if intake.client_gone and not self._complete:
             raise intake.gone_error()
         if self._sending.cancelled_caught:
-            raise WriteTimeout(
-                f"the client took no response bytes for {self._limits.write_timeout} s"
-            )
+            assert self._cut is not None, "only _abort cancels it"
+            raise self._cut
 
     async def _send_batches(self, batch: deque[bytes]) -> None:
         if not any(batch):  # the function has sent the bare head
@@ -317,13 +334,13 @@ class HandlerExchange:
         timeout = self._limits.write_timeout
         if timeout is None:
             return
-        seen = self._sends
+        seen = self._intake.sends
         while True:
             await anyio.sleep(timeout)
-            if self._sends == seen and seen % 2:
+            if self._intake.sends == seen and seen % 2:
                 self._abort(WriteTimeout(f"the client took no response bytes for {timeout} s"))
                 return
-            seen = self._sends
+            seen = self._intake.sends
 
     async def _send_last(self, status: int, headers: RawHeaders, whole: bytes) -> None:
         """Send a whole response."""
@@ -337,13 +354,13 @@ class HandlerExchange:
     async def _forward(self, *messages: Message) -> None:
         if self._intake.client_gone:
             raise self._intake.gone_error()
-        self._sends += 1  # odd while a send is under way, see _lose_patience
+        self._intake.sends += 1  # odd while a send is under way, see _lose_patience
         try:
             for message in messages:
                 await self._send(message)
         except OSError as error:  # ASGI, HTTP sub-spec 2.4: what send raises for a client that left
             raise ClientDisconnected(f"the client went away: {error}") from error
-        self._sends += 1
+        self._intake.sends += 1
 
     async def _refuse(self, error: Exception) -> None:
         """Answer a failure before the first byte with its status, or with 500 and raise it."""

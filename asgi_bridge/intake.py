@@ -10,10 +10,12 @@
 #         it is claimed, what is here and what is in flight goes to the reader, and the
 #         application's own receive() knows one message only: http.disconnect.
 # Rule 4: the pump reads ahead, within bounds in bytes, and stops when they are reached.
+#         Where the client writes before it reads, the rest goes the way round (overflow.py).
 # Rule 5: a disconnect, and an exception out of the server's receive(), are latched: everyone who
 #         asks is told, however often.
 """Intake: owns receive(), feeds the application or the reader, and latches the disconnect."""
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -28,12 +30,16 @@ from .crossing.channel import ByteChannel
 from .crossing.inlet import loop_to_thread
 from .crossing.portal import Portal, Running
 from .crossing.waiters import LoopWaiter
-from .errors import BodyAlreadyClaimed, ClientDisconnected, ExchangeOver
+from .errors import BodyAlreadyClaimed, ClientDisconnected, ExchangeOver, ReadTimeout, SpoolFull
 from .limits import Limits
+from .overflow import Overflow, stall_or
+from .protocol.duplex import Duplex, Way
 from .protocol.request import BodyPhase, Framing, RequestBody, announces_body, framing_of
 from .reader import BodyReader
 from .sinks import ForApplication, ForLater, ForReader, Nowhere, Sink
 from .types import Message, Receive, Scope
+
+logger: Final = logging.getLogger("asgi_bridge")
 
 # Where a scope carries its intake, so that open_body finds it through any framework.
 SCOPE_KEY: Final = "asgi_bridge"
@@ -56,6 +62,9 @@ class Intake:
 
     Attributes:
         client_gone: whether the server has told of the disconnect; to be read only.
+        sends: how many sends to the server were begun or ended, so odd while one is under way.
+            Whoever sends counts them, while a response streams.
+        wanted: whether anybody will read the rest of the body; asked when it finds no room.
 
     Args:
         scope: the request's scope.
@@ -70,6 +79,8 @@ class Intake:
     # only answers must not pay for what it does not use. All of it belongs to the loop's thread,
     # but for the owner.
     client_gone = False
+    sends = 0
+    wanted: Callable[[], bool] | None = None  # None: as far as anyone knows
     _told: str | None = None  # what the server's send() said of the disconnect
     _owner = Owner.NOBODY  # guarded by _claiming
     _application: ForApplication | None = None  # made when something comes for it
@@ -79,12 +90,15 @@ class Intake:
     _body: RequestBody | None = None  # likewise
     _pump: Running | None = None
     _channel: ByteChannel[bytes] | None = None  # for the reader
-    _room: LoopWaiter | None = None  # where the pump waits for room
+    _room: LoopWaiter | None = None  # where the pump waits for room, or the overflow's feeder
+    _duplex: Duplex | None = None  # made when the pump first finds no room
+    _overflow: Overflow | None = None  # the present sink, while the body goes the way round
     _failure: Exception | None = None  # what the server's receive() raised
     _failure_traceback: TracebackType | None = None  # belongs to _failure
     _watching = False  # whether the pump goes on after the body, for the disconnect
     _response_complete = False
     _on_gone: Callable[[], None] | None = None
+    _on_cut: Callable[[Exception], None] | None = None
     _on_ready: Callable[[], None] | None = None
 
     def __init__(self, scope: Scope, receive: Receive, limits: Limits, portal: Portal) -> None:
@@ -117,7 +131,7 @@ class Intake:
         return (
             body.phase is not BodyPhase.OPEN
             or self._failure is not None
-            or body.received >= self.limits.prefetch_bytes
+            or body.received >= min(self.limits.prefetch_bytes, self.limits.request.high)
         )
 
     @property
@@ -128,7 +142,12 @@ class Intake:
     @property
     def quiet(self) -> bool:
         """Whether the body has come whole and nothing runs that `close` would have to stop."""
-        return self._pump is None and self._body is not None and self._body.phase is BodyPhase.ENDED
+        return (
+            self._pump is None
+            and self._overflow is None
+            and self._body is not None
+            and self._body.phase is BodyPhase.ENDED
+        )
 
     @property
     def unfinished(self) -> bool:
@@ -179,6 +198,10 @@ class Intake:
         if self.client_gone:
             self._tell()
 
+    def on_cut(self, callback: Callable[[Exception], None] | None) -> None:
+        """Have `callback` called, on the loop, with the reason, if the exchange has to be cut."""
+        self._on_cut = callback
+
     def on_ready(self, callback: Callable[[], None]) -> None:
         """Have `callback` called, on the loop, when the request becomes ready."""
         self._on_ready = callback
@@ -222,6 +245,29 @@ class Intake:
         self._watching = True
         self.start()
 
+    async def until_sent(self) -> None:
+        """Wait until the client has sent all of its body, for a response that is to come after it.
+
+        Raises:
+            ReadTimeout: nothing came for `Limits.read_timeout` seconds.
+            SpoolFull: nobody reads the body, and there is no room for the rest of it.
+            ClientDisconnected: the client went away.
+            Exception: what the server's own `receive` raised.
+        """
+        self.start()
+        self.sends += 1  # nothing moves on this side, as if a send were under way
+        while self.body.coming and self._failure is None:
+            before = self.body.received
+            with anyio.move_on_after(self.limits.read_timeout) as scope:
+                await self._changed()
+            if scope.cancelled_caught and self.body.received == before:
+                raise ReadTimeout(f"no request bytes for {self.limits.read_timeout} s")
+        self.sends += 1
+        if self._failure is not None:
+            raise self._failure.with_traceback(self._failure_traceback)
+        if self.client_gone:
+            raise self.gone_error()
+
     async def receive(self) -> Message:
         """The wrapped application's `receive`.
 
@@ -244,10 +290,11 @@ class Intake:
                     self._room.ring()
                 return message
             claimed = self._owner is Owner.READER
-            if self._failure is not None and not claimed:
-                raise self._failure.with_traceback(self._failure_traceback)
-            if self.client_gone:
-                return {"type": "http.disconnect"}
+            if claimed or self._overflow is None:  # what is on its way round comes first
+                if self._failure is not None and not claimed:
+                    raise self._failure.with_traceback(self._failure_traceback)
+                if self.client_gone:
+                    return {"type": "http.disconnect"}
             if self._response_complete and (claimed or not self.unfinished):
                 return {"type": "http.disconnect"}
             self.watch()
@@ -270,12 +317,8 @@ class Intake:
         goes on, within the bounds of `Limits`, until the body ends; after that the pump still
         throws away what comes, so that the last send cannot be held up by it.
         """
-        self._sink = Nowhere()
+        self._discard(ExchangeOver("the response is complete"))
         self.start()
-        if self._channel is not None:
-            self._channel.break_with(ExchangeOver("the response is complete"))
-        if self._room is not None:
-            self._room.ring()
         bound = self.body.received + self.limits.drain_bytes
         with anyio.move_on_after(self.limits.drain_timeout):
             while self.unfinished and self.body.received < bound:
@@ -295,6 +338,10 @@ class Intake:
             # it ends as soon as the server's receive() lets go of it
             with anyio.move_on_after(self.limits.abandon_timeout, shield=True):
                 await pump.wait()
+        if (overflow := self._overflow) is not None:
+            self._overflow = None
+            with anyio.move_on_after(self.limits.abandon_timeout, shield=True):
+                await overflow.aclose()
         self._tell()
 
     # How a reader gets the body.
@@ -349,14 +396,20 @@ class Intake:
 
     def _connect(self, channel: ByteChannel[bytes], room: LoopWaiter) -> None:
         """Re-route to the reader what is here and what will come."""
-        self._channel, self._sink = channel, ForReader(channel, self.body)
-        if self._room is not None:
-            self._room.ring()  # the pump waits at the old place; it must look for the new one
-        self._room = room
+        self._channel, sink = channel, ForReader(channel, self.body)
+        old_room, self._room = self._room, room
+        if self._overflow is None:
+            self._sink = sink
+        else:
+            self._overflow.sink, self._overflow.room = sink, room
+        if old_room is not None:
+            old_room.ring()  # the pump waits at the old place; it must look for the new one
         for chunk in self._take_chunks():
             channel.put_nowait(chunk, len(chunk))
         if self._response_complete:
             channel.break_with(ExchangeOver("the exchange is over"))
+        elif self._overflow is not None:
+            pass  # it has the end, too
         elif self._failure is not None:
             channel.end(self._failure)
         elif self.body.phase is not BodyPhase.OPEN:
@@ -380,8 +433,9 @@ class Intake:
                 has_room = sink.put(message, chunk)
                 if self._waiting or self._on_ready is not None or self.client_gone:
                     self._tell()
-                while not has_room:
-                    await self._wait_for_room()
+                # once the body has ended only the disconnect can come, which needs no room
+                while not has_room and body.coming:
+                    await self._make_room()
                     has_room = (self._sink or sink).has_room()  # it may be another by now
         except Exception as error:
             self._fail(error)
@@ -397,15 +451,74 @@ class Intake:
             )
         return self._sink
 
-    async def _wait_for_room(self) -> None:
+    # When there is no room.
+
+    async def _make_room(self) -> None:
+        """Wait for room, though not longer than until something else is to be done."""
+        if self._overflow is not None:
+            await self._overflow.make_room()
+            return
+        assert self._sink is not None, "the pump has put something into it"
         if self._room is None:
             self._room = self.portal.waiter()
-        await self._room.wait()  # rung by receive, drain, _connect, and the reader's release
+        if self.limits.duplex == "full":
+            await self._room.wait()
+            return
+        if self._duplex is None:
+            self._duplex = Duplex(self.limits.stall_timeout)
+        # rung by receive, drain, _connect, and the reader's release
+        await stall_or(self._room, self._duplex, self._count_sends, self._sink.unread)
+        if self._duplex.way is Way.SPOOLING:
+            if self.wanted is None or self.wanted():
+                self._go_round(self._sink, self._room, self._duplex)
+            else:
+                self._discard(ExchangeOver("the handler has returned"))
+
+    def _go_round(self, sink: Sink, room: LoopWaiter, duplex: Duplex) -> None:
+        self._sink = self._overflow = Overflow(
+            self.portal,
+            self.limits,
+            self.body,
+            duplex,
+            sink,
+            room,
+            sends=self._count_sends,
+            on_fed=self._tell,
+            on_end=self._overflow_ended,
+        )
+
+    def _count_sends(self) -> int:
+        return self.sends
+
+    def _overflow_ended(self, error: Exception | None) -> None:
+        """The body goes straight to its reader again, or there will be no more of it."""
+        assert self._overflow is not None, "it ends once, and not after it was abandoned"
+        self._sink, self._overflow = self._overflow.sink, None
+        failure = error or self._failure
+        if failure is not None:
+            self._fail(failure)
+        self._tell()
+
+    def _discard(self, error: Exception) -> None:
+        """Nobody will read the rest: throw it away, so that its client can go on."""
+        self._sink = Nowhere()
+        if self._overflow is not None:
+            self._overflow.abandon()
+            self._overflow = None
+        if self._channel is not None:
+            self._channel.break_with(error)
+        if self._room is not None:
+            self._room.ring()
 
     def _fail(self, error: Exception) -> None:
         self._failure = error
         self._failure_traceback = error.__traceback__
-        if self._channel is not None:
+        if isinstance(error, SpoolFull):
+            logger.warning("%s %s: %s", self._scope["method"], self._scope["path"], error)
+            self._discard(error)  # the rest has nowhere to go
+            if self._on_cut is not None:
+                self._on_cut(error)
+        elif self._channel is not None and self._overflow is None:
             self._channel.end(error)
         self._tell()
 

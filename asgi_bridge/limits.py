@@ -1,7 +1,7 @@
 """Limits: every bound of an exchange in one frozen value, sizes in bytes and times in seconds."""
 
 from dataclasses import dataclass, field, fields
-from typing import Final
+from typing import Final, Literal
 
 from .protocol.watermarks import Watermarks
 
@@ -19,15 +19,23 @@ class Limits:
     """What one exchange may hold and how long it may wait.
 
     Attributes:
-        prefetch_bytes: a request that has sent this much, or all it has, counts as ready for a
-            worker thread; one that has sent less may only use half of the pool.
+        prefetch_bytes: a request that has sent this much, or `request.high`, or all it has, counts
+            as ready for a worker thread; one that has sent less may only use half of the pool.
         request: watermarks of the channel from the server to the handler; what a reader has taken
             and not used up counts.
         response: watermarks of the channel from the handler to the server; likewise.
         message_bytes: the largest body message sent to the server. Smaller chunks are joined up
             to it, larger ones split.
         max_body_bytes: the longest request body accepted, None for any.
-        spool_max_bytes: most bytes that a spooled reader keeps in its temporary file.
+        duplex: "auto" takes the body of a client that writes before it reads into a spool on
+            disk, once neither side has moved for `stall_timeout`. "full" never does: for clients
+            that are known to read while they write. "half" sends nothing of a response that
+            streams until the client has sent all of its request.
+        stall_timeout: see `duplex`.
+        spool_max_bytes: most bytes of one request on disk, in the spool of `duplex` and in the
+            temporary file of a spooled reader; each.
+        spool_directory: where the spool of `duplex` is; None for the system's place for temporary
+            files.
         read_timeout: longest wait for the next request bytes, None for no limit.
         write_timeout: longest wait for the client to take response bytes, None for no limit.
         drain_bytes: how much of an upload that nobody wants is still taken in before the last
@@ -37,7 +45,8 @@ class Limits:
             been woken; after it the thread is left to itself, with a line in the log.
 
     Raises:
-        ValueError: a size or a time is negative or zero where that makes no sense.
+        ValueError: a size or a time is negative or zero where that makes no sense, or `duplex` is
+            no word that is known.
     """
 
     prefetch_bytes: int = 64 * 1024
@@ -45,7 +54,10 @@ class Limits:
     response: Watermarks = field(default_factory=Watermarks)
     message_bytes: int = DEFAULT_MESSAGE_BYTES
     max_body_bytes: int | None = None
+    duplex: Literal["auto", "full", "half"] = "auto"
+    stall_timeout: float = 0.2
     spool_max_bytes: int = 1024 * 1024 * 1024
+    spool_directory: str | None = None
     read_timeout: float | None = 60.0
     write_timeout: float | None = 60.0
     drain_bytes: int = 16 * 1024 * 1024
@@ -53,9 +65,11 @@ class Limits:
     abandon_timeout: float = 5.0
 
     def __post_init__(self) -> None:
-        for size in ("prefetch_bytes", "message_bytes"):
+        for size in ("prefetch_bytes", "message_bytes", "spool_max_bytes"):
             if getattr(self, size) < 1:
                 raise ValueError(f"{size} must be at least 1, got {getattr(self, size)}")
+        if self.duplex not in ("auto", "full", "half"):
+            raise ValueError(f"duplex is 'auto', 'full' or 'half', not {self.duplex!r}")
         for each in fields(self):
             value = getattr(self, each.name)
             if isinstance(value, int | float) and value < 0:

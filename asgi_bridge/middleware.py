@@ -153,6 +153,7 @@ class AppExchange:
             await self._listen(released[0]["status"])
         elif phase is Phase.COMPLETE and intake.unread:
             await intake.drain()
+        intake.sends += 1  # a send that takes long may be one that waits for the client's upload
         try:
             for each in released:
                 size = len(each.get("body", b""))
@@ -160,6 +161,7 @@ class AppExchange:
                     await self._send_pieces(each)
                 else:
                     await self.send_to(each)
+            intake.sends += 1
         except OSError as error:
             intake.client_left(f"the client went away: {error}")
             raise intake.gone_error() from error
@@ -201,6 +203,8 @@ class AppExchange:
         intake = self.intake
         if not intake.framing.expects_continue:
             intake.watch()
+            if intake.limits.duplex == "half":
+                await intake.until_sent()
         elif status < 300:
             # Servers drop the 100 once the response has begun, so an application that streams a
             # success, and may yet read, has its body invited now. A refusal does not want it.

@@ -16,8 +16,14 @@ class Sink(Protocol):
     def put(self, message: Message, chunk: bytes) -> bool:
         """Take a message, and the part of the body that it brought; then as `has_room`."""
 
+    def put_earlier(self, chunk: bytes) -> None:
+        """Take a part of the body that came before what `put` took last; more will follow."""
+
     def has_room(self) -> bool:
         """Whether the pump may fetch another; where not, the pump's waiter is rung in time."""
+
+    def unread(self) -> int:
+        """Bytes that are held, or are taken and not used up."""
 
 
 class ForApplication:
@@ -38,8 +44,14 @@ class ForApplication:
             self._held += len(chunk)
         return self.has_room()
 
+    def put_earlier(self, chunk: bytes) -> None:
+        self.put({"type": "http.request", "body": chunk, "more_body": True}, chunk)
+
     def has_room(self) -> bool:
         return self._held < self._limit
+
+    def unread(self) -> int:
+        return self._held
 
     def pop(self) -> Message:
         """The oldest message."""
@@ -77,6 +89,12 @@ class ForLater:
     def has_room(self) -> bool:
         return self._held < self._limit
 
+    def put_earlier(self, chunk: bytes) -> None:
+        raise AssertionError("nothing goes the way round before there is a reader")
+
+    def unread(self) -> int:
+        return self._held
+
     def take_chunks(self) -> deque[bytes]:
         """Everything; what comes from now on is for another place."""
         return self._chunks
@@ -90,18 +108,26 @@ class ForReader:
         self._body = body
 
     def put(self, message: Message, chunk: bytes) -> bool:
-        room = True
-        if chunk:
-            with suppress(ReadTimeout):  # a reader that has given up wants no more of it
-                room = self._channel.put_nowait(chunk, len(chunk))
+        room = not chunk or self._put(chunk)
         if self._body.phase is not BodyPhase.OPEN:
             self._channel.end(self._body.error)
             # the rest of a body that is refused is taken in by drain, if at all
             return self._body.phase is not BodyPhase.REFUSED
         return room
 
+    def put_earlier(self, chunk: bytes) -> None:
+        self._put(chunk)  # and not its end, which the body may have come to since
+
+    def _put(self, chunk: bytes) -> bool:
+        with suppress(ReadTimeout):  # a reader that has given up wants no more of it
+            return self._channel.put_nowait(chunk, len(chunk))
+        return True
+
     def has_room(self) -> bool:
         return self._channel.ended or self._channel.has_room()
+
+    def unread(self) -> int:
+        return self._channel.statistics().held_bytes
 
 
 class Nowhere:
@@ -110,5 +136,11 @@ class Nowhere:
     def put(self, message: Message, chunk: bytes) -> bool:
         return True
 
+    def put_earlier(self, chunk: bytes) -> None:
+        pass
+
     def has_room(self) -> bool:
         return True
+
+    def unread(self) -> int:
+        return 0

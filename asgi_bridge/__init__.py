@@ -4,6 +4,7 @@ from .crossing.pool import WorkerPool as WorkerPool
 from .errors import BodyAlreadyClaimed as BodyAlreadyClaimed
 from .errors import BodyIncomplete as BodyIncomplete
 from .errors import BodyTooLarge as BodyTooLarge
+from .errors import BodyTooSlow as BodyTooSlow
 from .errors import BridgeError as BridgeError
 from .errors import BridgeNotInstalled as BridgeNotInstalled
 from .errors import ClientDisconnected as ClientDisconnected
@@ -16,6 +17,7 @@ from .errors import ResponseIncomplete as ResponseIncomplete
 from .errors import ResponseOrderError as ResponseOrderError
 from .errors import ResponseStarted as ResponseStarted
 from .errors import SpoolFull as SpoolFull
+from .errors import TotalTimeout as TotalTimeout
 from .errors import WriteTimeout as WriteTimeout
 from .errors import WrongThread as WrongThread
 from .handler import HandlerApp as HandlerApp
@@ -39,6 +41,7 @@ __all__ = (
     "BodyIncomplete",
     "BodyReader",
     "BodyTooLarge",
+    "BodyTooSlow",
     "BridgeError",
     "BridgeMiddleware",
     "BridgeNotInstalled",
@@ -59,6 +62,7 @@ __all__ = (
     "ResponseStarted",
     "SpoolFull",
     "SpooledReader",
+    "TotalTimeout",
     "Watermarks",
     "WorkerPool",
     "WriteTimeout",

@@ -67,6 +67,16 @@ class ReadTimeout(BridgeError, TimeoutError):
     status_code = 408
 
 
+class BodyTooSlow(ReadTimeout):
+    """The request body came at less than `Limits.min_body_rate`."""
+
+
+class TotalTimeout(BridgeError, TimeoutError):
+    """The whole exchange took longer than `Limits.total_timeout`."""
+
+    status_code = 503
+
+
 class WriteTimeout(BridgeError, TimeoutError):
     """The client took no response bytes for `Limits.write_timeout` seconds."""
 

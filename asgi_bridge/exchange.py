@@ -29,9 +29,11 @@ from .crossing.pool import Begins, WorkerPool
 from .crossing.portal import Running
 from .crossing.work import Work
 from .errors import (
+    BodyTooLarge,
     ClientDisconnected,
     ExchangeOver,
     Overloaded,
+    TotalTimeout,
     WriteTimeout,
     caused_by_disconnect,
 )
@@ -107,7 +109,7 @@ class HandlerExchange:
         intake = self._intake
         # With Expect: 100-continue the first receive() is what invites the body, so it waits
         # for the function's first read; one that refuses without reading invites nothing.
-        if not intake.framing.expects_continue:
+        if not (intake.framing.expects_continue or intake.declared_too_long):
             try:
                 await intake.take_in(self._step_aside)
             except BaseException:
@@ -152,8 +154,12 @@ class HandlerExchange:
         """Run the function and answer."""
         intake = self._intake
         reason: BaseException | None = None
+        timer: Running | None = None
         try:
-            if self._begin(not intake.framing.expects_continue) is Begins.WITH_LINGER:
+            if self._limits.total_timeout is not None:
+                timer = intake.portal.spawn(self._run_out)
+            invited = not (intake.framing.expects_continue or intake.declared_too_long)
+            if self._begin(invited) is Begins.WITH_LINGER:
                 await intake.portal.checkpoint()  # the loop lingers
             whole = self._output.take_whole()
             if whole is None:
@@ -166,6 +172,8 @@ class HandlerExchange:
                 raise
             logger.info("%s: %s", self, error)
         finally:
+            if timer is not None:
+                timer.cancel()
             if not (self._job.over and intake.quiet):
                 await self._wind_down(reason or ExchangeOver("the exchange is over"))
 
@@ -180,10 +188,12 @@ class HandlerExchange:
         self._request.body = intake.reader(start=invited)
         whole = intake.body.phase is BodyPhase.ENDED
         try:
+            if intake.declared_too_long:
+                raise BodyTooLarge(self._limits.max_body_bytes or 0)
             begins = self._pool.submit(
                 job, ready=whole or intake.ready, may_linger=whole and portal.can_linger
             )
-        except (Overloaded, ExchangeOver) as error:
+        except (BodyTooLarge, Overloaded, ExchangeOver) as error:
             job.refused(error)
             begins = Begins.NOW
         self._begins = begins
@@ -201,6 +211,14 @@ class HandlerExchange:
 
     def _client_gone(self) -> None:
         self._abort(self._intake.gone_error())
+
+    async def _run_out(self) -> None:
+        """Abort the exchange when its time has run out."""
+        assert self._limits.total_timeout is not None, "only spawned with a limit"
+        await anyio.sleep(self._limits.total_timeout)
+        error = TotalTimeout(f"the exchange took longer than {self._limits.total_timeout} s")
+        self._intake.break_reader(error)
+        self._abort(error)
 
     def _wanted(self) -> bool:
         """Whether the function may still read."""
@@ -344,8 +362,10 @@ class HandlerExchange:
 
     async def _send_last(self, status: int, headers: RawHeaders, whole: bytes) -> None:
         """Send a whole response."""
-        if self._intake.unfinished:
-            await self._intake.drain()
+        intake = self._intake
+        untouched = intake.declared_too_long and not intake.framing.expects_continue
+        if untouched or intake.unfinished:
+            await intake.drain()
         await self._forward(
             {"type": "http.response.start", "status": status, "headers": headers},
             {"type": "http.response.body", "body": whole, "more_body": False},

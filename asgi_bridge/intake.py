@@ -125,6 +125,12 @@ class Intake:
         return self._framing
 
     @property
+    def declared_too_long(self) -> bool:
+        """Whether the Content-Length alone is above the limit, so that nothing need be read."""
+        limit, length = self.limits.max_body_bytes, self.framing.length
+        return limit is not None and length is not None and length > limit
+
+    @property
     def ready(self) -> bool:
         """Whether the body has ended, one way or another, or has filled the prefetch."""
         body = self.body
@@ -324,6 +330,11 @@ class Intake:
             while self.unfinished and self.body.received < bound:
                 await self._changed()
 
+    def break_reader(self, error: BaseException) -> None:
+        """Make the reader, waiting or not, meet `error`; what it has not taken is dropped."""
+        if self._channel is not None:
+            self._channel.break_with(error)
+
     async def close(self, error: BaseException) -> None:
         """The exchange is over: stop the pump, and wake a reader that is still there.
 
@@ -372,6 +383,7 @@ class Intake:
             self.portal,
             self.limits.request,
             timeout=self.limits.read_timeout,
+            pace=self.limits.pace,
             on_demand=None if start else self._start_soon,
         )
 

@@ -38,6 +38,10 @@ class Limits:
             files.
         read_timeout: longest wait for the next request bytes, None for no limit.
         write_timeout: longest wait for the client to take response bytes, None for no limit.
+        total_timeout: longest time of a handler's whole exchange, None for no limit.
+        min_body_rate: least bytes a second at which a request body comes, counted over the time
+            that its reader waits for it; None for no limit.
+        min_body_grace: seconds of such waiting that are not counted.
         drain_bytes: how much of an upload that nobody wants is still taken in before the last
             message of its response goes out.
         drain_timeout: how long that may take.
@@ -60,9 +64,17 @@ class Limits:
     spool_directory: str | None = None
     read_timeout: float | None = 60.0
     write_timeout: float | None = 60.0
+    total_timeout: float | None = None
+    min_body_rate: float | None = 16.0
+    min_body_grace: float = 30.0
     drain_bytes: int = 16 * 1024 * 1024
     drain_timeout: float = 2.0
     abandon_timeout: float = 5.0
+
+    @property
+    def pace(self) -> tuple[float, float] | None:
+        """`min_body_rate` and `min_body_grace`, None where there is no rate."""
+        return None if self.min_body_rate is None else (self.min_body_rate, self.min_body_grace)
 
     def __post_init__(self) -> None:
         for size in ("prefetch_bytes", "message_bytes", "spool_max_bytes"):

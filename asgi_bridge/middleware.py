@@ -16,9 +16,10 @@ from collections.abc import Callable
 from typing import Any, Final, Literal, overload
 
 from .crossing.portal import current_portal
-from .errors import BridgeNotInstalled, ExchangeOver, caused_by_disconnect
+from .errors import BodyTooLarge, BridgeNotInstalled, ExchangeOver, caused_by_disconnect
 from .intake import SCOPE_KEY, Intake
 from .limits import YIELD_BYTES, Limits
+from .protocol.refusal import refusal_of
 from .protocol.response import Phase, ResponseGate
 from .reader import BodyReader
 from .single import single_callable
@@ -110,6 +111,8 @@ class AppExchange:
         if asgi.get("spec_version", "2.0") < SPEC_VERSION:
             inner["asgi"] = {"version": "3.0", **asgi, "spec_version": SPEC_VERSION}
         reason: BaseException | None = None
+        if intake.declared_too_long:
+            app = too_large
         try:
             await app(inner, intake.receive, self.send)
             if gate.phase is not Phase.COMPLETE:
@@ -218,6 +221,17 @@ class AppExchange:
         released = self.gate.finish()
         if released:
             await self._release(released)
+
+
+async def too_large(scope: Scope, receive: Receive, send: Send) -> None:
+    """What answers instead of an application that takes no body of the declared length."""
+    refusal = refusal_of(BodyTooLarge(scope[SCOPE_KEY].limits.max_body_bytes))
+    await send(
+        {"type": "http.response.start", "status": refusal.status, "headers": refusal.headers}
+    )
+    await send(
+        {"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else refusal.body}
+    )
 
 
 async def run_counted(

@@ -2,9 +2,10 @@
 
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from time import monotonic
+from typing import Generic, NoReturn, Protocol, TypeVar
 
-from ..errors import ReadTimeout
+from ..errors import BodyTooSlow, ReadTimeout
 from ..protocol.watermarks import Watermarks
 from .channel import ByteChannel, Channel
 from .channel import EndOfStream as EndOfStream  # what `take` raises at the end
@@ -32,11 +33,23 @@ class ThreadReceiver(Generic[T]):
         waiter: what that channel wakes.
         timeout: longest wait in seconds, None for no limit.
         on_demand: called once, before the first wait; None where nobody needs to know.
+        pace: the least bytes a second, over the time that was waited, and how many seconds of
+            that are not counted; None for any pace.
 
     Threads: one worker thread at a time.
     """
 
-    __slots__ = ("_channel", "_on_demand", "_step", "_timeout", "_used", "_waiter")
+    __slots__ = (
+        "_channel",
+        "_on_demand",
+        "_pace",
+        "_passed",
+        "_step",
+        "_timeout",
+        "_used",
+        "_waited",
+        "_waiter",
+    )
 
     def __init__(
         self,
@@ -44,6 +57,7 @@ class ThreadReceiver(Generic[T]):
         waiter: ThreadWaiter,
         timeout: float | None,
         on_demand: Callable[[], None] | None,
+        pace: tuple[float, float] | None = None,
     ) -> None:
         self._channel = channel
         self._step = channel.release_step
@@ -51,6 +65,9 @@ class ThreadReceiver(Generic[T]):
         self._waiter = waiter
         self._timeout = timeout
         self._on_demand = on_demand
+        self._pace = pace
+        self._passed = 0  # bytes used up whose room was given back
+        self._waited = 0.0  # seconds
 
     def take(self) -> deque[T]:
         """Take all that is held, waiting for it if need be.
@@ -58,6 +75,7 @@ class ThreadReceiver(Generic[T]):
         Raises:
             EndOfStream: all was taken and the sender has closed the channel.
             ReadTimeout: nothing came within the timeout.
+            BodyTooSlow: what came did not keep up the pace.
             BaseException: what the channel was broken with.
         """
         if self._used:
@@ -67,12 +85,24 @@ class ThreadReceiver(Generic[T]):
                 self._on_demand()
                 self._on_demand = None
             # woken by put_nowait, end and break_with
+            began = monotonic()
             if not self._waiter.wait(self._timeout):
-                # For good: a read that was left short has lost what it had, so none may follow it.
-                error = ReadTimeout(f"no request bytes for {self._timeout} s")
-                self._channel.break_with(error)
-                raise error
+                self._give_up(ReadTimeout(f"no request bytes for {self._timeout} s"))
+            self._waited += monotonic() - began
+            if self._pace is not None:
+                self._check(*self._pace)
         return taken
+
+    def _check(self, rate: float, grace: float) -> None:
+        if self._passed < rate * (self._waited - grace):
+            self._give_up(
+                BodyTooSlow(f"{self._passed} request bytes in {self._waited:.0f} s of waiting")
+            )
+
+    def _give_up(self, error: ReadTimeout) -> NoReturn:
+        # For good: a read that was left short has lost what it had, so none may follow it.
+        self._channel.break_with(error)
+        raise error
 
     def release(self, size: int) -> None:
         """Give back the room of `size` bytes that were taken and are used up.
@@ -85,6 +115,7 @@ class ThreadReceiver(Generic[T]):
 
     def _give_back(self) -> None:
         used, self._used = self._used, 0
+        self._passed += used
         self._channel.release(used)
 
 
@@ -94,10 +125,11 @@ def loop_to_thread(
     *,
     timeout: float | None,
     on_demand: Callable[[], None] | None = None,
+    pace: tuple[float, float] | None = None,
 ) -> tuple[ByteChannel[bytes], LoopWaiter, ThreadReceiver[bytes]]:
     """A channel into a thread: the channel, where its sender waits for room, the thread's end."""
     room, reader = portal.waiter(), ThreadWaiter()
     channel: ByteChannel[bytes] = ByteChannel(
         watermarks, wake_sender=room.wake, wake_receiver=reader.wake
     )
-    return channel, room, ThreadReceiver(channel, reader, timeout, on_demand)
+    return channel, room, ThreadReceiver(channel, reader, timeout, on_demand, pace)

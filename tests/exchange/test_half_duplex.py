@@ -84,7 +84,7 @@ async def write_first(exchange: Exchange, chunks: int = CHUNKS) -> None:
 
 async def until_received(exchange: Exchange) -> None:
     with anyio.fail_after(WAIT):
-        while exchange.undelivered and exchange.outcome.state is AppState.RUNNING:
+        while exchange.undelivered and exchange.outcome.state is AppState.RUNNING:  # noqa: ASYNC110
             await anyio.sleep(STALL / 4)
 
 

@@ -5,12 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench soak clean
 
 help:
 	@echo "make demo    stream a real file through a blocking function on a real server"
 	@echo "make test    formatting, lint, types, tests, coverage"
 	@echo "make bench   speed and memory against today's peers"
+	@echo "make soak    half an hour of mixed traffic with faults, and the abuse tests in full"
 	@echo "make clean   remove what the others made"
 
 $(STAMP): pyproject.toml
@@ -46,6 +47,10 @@ test: check
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m tests.benchmarks
+
+soak: $(STAMP)
+	ABUSE=1 SCHEDULES=2000 $(BIN)/python -m pytest tests/faults -o faulthandler_timeout=600
+	$(BIN)/python -m tests.soak --seconds 1800
 
 clean:
 	rm -rf .venv .venv-* .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

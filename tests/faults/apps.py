@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 
 import trio
@@ -20,8 +20,11 @@ from asgi_bridge import BridgeMiddleware, Limits, Request, Response, WorkerPool,
 from asgi_bridge.crossing.lines import Job
 from asgi_bridge.types import ASGIApp, Receive, Scope, Send
 
-# Short, for what a test waits for. Everything else is as it comes.
-LIMITS: Final = Limits(read_timeout=0.5, write_timeout=0.5, drain_timeout=0.3, abandon_timeout=1.0)
+# Seconds; short, for what a test waits for. Everything else is as it comes.
+TIMEOUT: Final = float(os.environ.get("FAULTS_TIMEOUT", "0.5"))
+LIMITS: Final = Limits(
+    read_timeout=TIMEOUT, write_timeout=TIMEOUT, drain_timeout=0.3, abandon_timeout=1.0
+)
 POOL: Final = WorkerPool(size=24, name="pool")
 BUSY: Final = WorkerPool(size=2, backlog=2, name="busy")
 BLOCK: Final = 16 * 1024
@@ -146,7 +149,7 @@ async def answer(send: Send, whole: bytes) -> None:
     await send({"type": "http.response.body", "body": whole})
 
 
-APPS: Final[Mapping[str, ASGIApp]] = {
+APPS: Final[dict[str, ASGIApp]] = {
     "bridged": bridged,
     "busy": busy,
     "digest": digest,

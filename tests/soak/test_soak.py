@@ -1,0 +1,34 @@
+"""The short form of `make soak`."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from ..servers.processes import Server
+from .__main__ import report
+from .soak import SERVERS, all_serving, soak
+from .traffic import KINDS
+
+SECONDS = 8.0
+MIB = 1024 * 1024
+# Of anonymous memory, over a server that has its threads: buffers, heaps that were not given back.
+GROWTH = 64 * MIB
+
+
+@pytest.fixture
+def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Server]]:
+    """All four, with timeouts that a busy machine keeps."""
+    monkeypatch.setitem(os.environ, "FAULTS_TIMEOUT", "5")
+    with all_serving(SERVERS) as them:
+        yield them
+
+
+def test_soak(servers: list[Server], capsys: pytest.CaptureFixture[str]) -> None:
+    tallies = asyncio.run(soak(servers, SECONDS, seed=1))
+    report(tallies, SECONDS)
+    table = capsys.readouterr().out
+    assert [(each.wrong, each.failed, each.left) for each in tallies] == [([], [], "")] * 4, table
+    assert all(each.watch.peak - each.watch.looks[0][1] < GROWTH for each in tallies), table
+    assert set().union(*(each.calls for each in tallies)) == set(KINDS)

@@ -377,7 +377,8 @@ class Intake:
         """
         loop_thread_id = self.portal.thread_id
         here = threading.get_ident() == loop_thread_id
-        if here and self._body is not None and self._body.phase is BodyPhase.ENDED:
+        ended = self._body is not None and self._body.phase is BodyPhase.ENDED
+        if here and ended and self._overflow is None:
             return BodyReader(None, loop_thread_id, self._take_chunks())  # no need of a channel
         channel, room, receiver = loop_to_thread(
             self.portal,

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 
 import anyio
+import anyio.to_thread
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request as StarletteRequest
@@ -22,8 +23,8 @@ from asgi_bridge import (
     open_body,
 )
 from asgi_bridge.errors import phrase_of
-from asgi_bridge.testing import AppState, Exchange
-from asgi_bridge.types import ASGIApp
+from asgi_bridge.testing import AppState, Exchange, body, start
+from asgi_bridge.types import ASGIApp, Receive, Scope, Send
 
 from .helpers import WAIT, ending, lines
 
@@ -158,7 +159,12 @@ async def test_body_that_nobody_will_read_is_not_spooled(
     writes: list[int] = []
     monkeypatch.setattr(os, "pwrite", lambda fd, data, place: writes.append(len(data)))
     limits = Limits(
-        request=MARKS, response=MARKS, message_bytes=200, stall_timeout=STALL, spool_max_bytes=1
+        request=MARKS,
+        response=MARKS,
+        prefetch_bytes=500,
+        message_bytes=200,
+        stall_timeout=STALL,
+        spool_max_bytes=1,
     )
 
     @handler(pool=pool, limits=limits)
@@ -172,6 +178,78 @@ async def test_body_that_nobody_will_read_is_not_spooled(
         assert await exchange.expect_bytes(len(CHUNK) * 5) == CHUNK * 5
         await exchange.expect_end()
     assert writes == []
+
+
+HALF = Limits(request=MARKS, response=MARKS, prefetch_bytes=500, duplex="half", read_timeout=STALL)
+
+
+def write_only(request: Request, response: Response) -> None:
+    response.write(CHUNK * 5)
+    response.write(CHUNK * 50)
+
+
+async def test_half_and_an_upload_that_stops(pool: WorkerPool) -> None:
+    async with Exchange(handler(write_only, pool=pool, limits=HALF)) as exchange:
+        await exchange.send_chunk(CHUNK)
+        await exchange.until_sent(2)
+    assert (exchange.status, exchange.complete) == (408, True)
+
+
+async def test_half_and_a_client_that_leaves(pool: WorkerPool) -> None:
+    async with Exchange(handler(write_only, pool=pool, limits=HALF)) as exchange:
+        await exchange.send_chunk(CHUNK)
+        exchange.disconnect()
+    assert exchange.sent == []
+    assert ending(exchange) == (AppState.RETURNED, None)
+
+
+async def test_slow_reader_is_spooled_for_less_and_less(pool: WorkerPool) -> None:
+    """Its output moves on although it writes, so the upload has to wait for the spool."""
+    async with Exchange(handler(echo, pool=pool, limits=LIMITS)) as exchange:
+        await write_first(exchange, 200)
+        for _ in range(40):
+            await exchange.send_chunk(CHUNK)
+            exchange.resume_send(3)
+            await exchange.expect_bytes(len(CHUNK))
+        await exchange.end_body()
+        exchange.resume_send()
+        await exchange.expect_bytes(200 * len(CHUNK))
+        await exchange.expect_end()
+
+
+async def test_failing_receive_is_met_after_what_was_spooled(pool: WorkerPool) -> None:
+    async with Exchange(handler(echo, pool=pool, limits=LIMITS)) as exchange:
+        await write_first(exchange)
+        exchange.fail_receive(RuntimeError("the server's own"))
+        exchange.resume_send()
+        assert await exchange.expect_bytes(len(WHOLE)) == WHOLE
+        outcome = await exchange.wait_closed()
+    assert repr(outcome.exception) == repr(RuntimeError("the server's own"))
+    assert not exchange.complete
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_body_can_be_claimed_while_it_is_spooled(whole: bool, pool: WorkerPool) -> None:
+    read: list[bytes] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start(200))
+        await send(body(b"first", more_body=True))
+        reader = open_body(scope)
+        read.append(await anyio.to_thread.run_sync(reader.read))
+        await send(body(b"last"))
+
+    async with Exchange(BridgeMiddleware(app, limits=LIMITS)) as exchange:
+        await write_first(exchange)
+        if whole:
+            await exchange.end_body()
+            await until_received(exchange)
+        exchange.resume_send()
+        if not whole:
+            await exchange.expect_bytes(5)
+            await exchange.end_body()
+    assert read == [WHOLE]
+    assert exchange.body == b"firstlast"
 
 
 # No room on disk.

@@ -25,7 +25,11 @@ async def echo(request: Request) -> StreamingResponse:
     return StreamingResponse(request.stream())
 
 
-@pytest.mark.xfail(raises=TimeoutError, reason="the pump is paused, so nobody makes room")
+@pytest.mark.xfail(
+    raises=TimeoutError,
+    strict=False,
+    reason="the upload is spooled, but after the disconnect nobody makes room for a second one",
+)
 async def test_send_returns_though_the_intake_is_paused() -> None:
     app = BridgeMiddleware(Starlette(routes=[Route("/", echo, methods=["PUT"])]))
     to_app, from_server = anyio.create_memory_object_stream[Message](QUEUE)

@@ -38,6 +38,7 @@ from asgi_bridge.errors import (
         ({"message_bytes": -1}, "message_bytes must be at least 1, got -1"),
         ({"read_timeout": -0.5}, "read_timeout must not be negative, got -0.5"),
         ({"drain_bytes": -1}, "drain_bytes must not be negative, got -1"),
+        ({"duplex": "both"}, "duplex is 'auto', 'full' or 'half', not 'both'"),
         ({"max_body_bytes": -1}, "max_body_bytes must not be negative, got -1"),
     ],
 )

@@ -31,7 +31,8 @@ class RequestHeaders(Mapping[str, str]):
 
     def get_all(self, name: str) -> list[str]:
         """Every value of a header, in the order they came."""
-        key = name.lower().encode("latin-1", "replace")
+        # lowered as bytes, in ASCII alone: a byte above it is not a letter of a header's name
+        key = name.encode("latin-1", "replace").lower()
         return [value.decode("latin-1") for k, value in self._raw if k.lower() == key]
 
     def __getitem__(self, name: str) -> str:
@@ -41,7 +42,7 @@ class RequestHeaders(Mapping[str, str]):
         return ", ".join(values)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys(name.decode("latin-1").lower() for name, _ in self._raw))
+        return iter(dict.fromkeys(name.lower().decode("latin-1") for name, _ in self._raw))
 
     def __len__(self) -> int:
         return len({name.lower() for name, _ in self._raw})

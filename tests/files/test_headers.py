@@ -159,3 +159,8 @@ def test_nothing_changes_once_frozen() -> None:
             change()
     assert headers["vary"] == "accept"
     assert headers.raw() == frozen == [(b"vary", b"accept")]
+
+
+def test_request_name_above_ascii_is_found_again() -> None:
+    headers = RequestHeaders([(b"\xc0", b"odd")])
+    assert dict(headers) == {"\xc0": "odd"}

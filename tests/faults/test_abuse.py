@@ -97,7 +97,7 @@ async def test_trickling_clients(server: Server) -> None:
 
 
 async def test_slow_reader_is_cut(server: Server) -> None:
-    what = Call(path="/download?2000", declared=True, order=Order.NEVER, limit=2)
+    what = Call(path="/download?2000", declared=True, order=Order.NEVER, limit=1.5)
     before = census(server.pid).resident
     await asyncio.gather(*(call(server.port, what) for _ in range(scaled(50))))
     assert await small_requests(server) < PATIENCE

@@ -79,7 +79,7 @@ async def test_fork_whose_child_comes_back(server: Server) -> None:
 
 
 async def test_handlers_that_block(server: Server) -> None:
-    blocked = [asyncio.create_task(put(server, "/block?1500")) for _ in range(SPINNERS)]
+    blocked = [asyncio.create_task(put(server, "/block?1000")) for _ in range(SPINNERS)]
     began = time.monotonic()
     await others_go_on(server)
     assert time.monotonic() - began < PATIENCE

@@ -11,7 +11,7 @@ from .__main__ import report
 from .soak import SERVERS, all_serving, soak
 from .traffic import KINDS
 
-SECONDS = 8.0
+SECONDS = 6.0
 MIB = 1024 * 1024
 # Of anonymous memory, over a server that has its threads: buffers, heaps that were not given back.
 GROWTH = 64 * MIB

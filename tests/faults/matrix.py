@@ -106,15 +106,3 @@ def has_stage(asked: str, way: Way, stage: str) -> bool:
 
 
 CELLS: Final = make_cells()
-
-# Defect: if the client leaves while the intake is paused, Hypercorn's send() waits for room in the
-# queue of an application that nobody reads; see tests/exchange/test_stuck_send.py.
-STUCK: Final = frozenset(
-    name for name, cell in CELLS.items() if name.startswith("echo-DOWN") and not cell.harmless
-)
-
-
-def cells_for(server: str) -> dict[str, Cell]:
-    """The cells that a server is put through."""
-    left_out = STUCK if server == "hypercorn-trio" else frozenset()
-    return {name: cell for name, cell in CELLS.items() if name not in left_out}

@@ -9,7 +9,7 @@ from typing import Any, Final
 from ..servers.processes import Server
 from .census import Census, census
 from .link import link
-from .matrix import Cell, cells_for
+from .matrix import CELLS, Cell
 from .peer import Call, Delivery, call
 
 AT_ONCE: Final = 24  # as many as the pool of the applications has threads
@@ -94,7 +94,6 @@ def at_rest(state: State, before: State) -> bool:
 
 async def run_cells(server: Server) -> Run:
     """Have every cell happen to a server."""
-    cells = cells_for(server.name)
     assert (await call(server.port, get("/warm"))).status == 200
     before = await look_when_settled(server)
     position = len(server.log.read_text())
@@ -104,9 +103,9 @@ async def run_cells(server: Server) -> Run:
         async with turns, link(server.port, [cell.fault]) as port:
             return await call(port, cell.call)
 
-    deliveries = await asyncio.gather(*map(one, cells.values()))
+    deliveries = await asyncio.gather(*map(one, CELLS.values()))
     after = await look_when_settled(server, before)
-    return Run(dict(zip(cells, deliveries, strict=True)), before, after, server.log_after(position))
+    return Run(dict(zip(CELLS, deliveries, strict=True)), before, after, server.log_after(position))
 
 
 def get(path: str) -> Call:

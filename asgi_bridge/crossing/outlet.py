@@ -22,13 +22,14 @@ class Outlet(Channel[T]):
     Args:
         portal: the loop of the task.
         watermarks: when to stop the worker and when to let it go on.
-        timeout: longest wait of the worker in seconds, None for no limit.
+        timeout: longest wait of the worker in seconds for the task to use up anything, None for no
+            limit.
 
     Threads: `put`, `keep` and `end` one worker thread at a time; `take`, `take_nowait` and `used`
     the loop's; `break_with` any.
     """
 
-    __slots__ = ("_bell", "_kept", "_portal", "_room", "_timeout", "_used")
+    __slots__ = ("_bell", "_kept", "_moves", "_portal", "_room", "_timeout", "_used")
 
     def __init__(self, portal: Portal, watermarks: Watermarks, *, timeout: float | None) -> None:
         super().__init__(watermarks)
@@ -37,6 +38,7 @@ class Outlet(Channel[T]):
         self._kept: T | None = None
         self._room: ThreadWaiter | None = None  # where the worker waits, made by it
         self._bell: LoopWaiter | None = None  # where the task waits, made by it
+        self._moves = 0  # how often something was used up; the loop counts, the worker looks
         self._used = 0  # bytes used up whose room is not given back yet; loop only
 
     # The worker's end.
@@ -49,17 +51,21 @@ class Outlet(Channel[T]):
         """Send a chunk, then wait while the channel is full.
 
         Raises:
-            WriteTimeout: the receiver took nothing within the timeout.
+            WriteTimeout: the task used up nothing within the timeout. One that is slow is no
+                reason: from the high watermark to the low one it may take many timeouts.
             BaseException: what the channel was broken with.
         """
         if self.put_nowait(chunk, size):
             return
         if self._room is None:
             self._room = ThreadWaiter()
+        moves = self._moves
         while not self.has_room():
             # woken by release and break_with
             if not self._room.wait(self._timeout):
-                raise WriteTimeout(f"the client took no response bytes for {self._timeout} s")
+                if self._moves == moves:
+                    raise WriteTimeout(f"the client took no response bytes for {self._timeout} s")
+                moves = self._moves
 
     def finish(self, error: BaseException | None = None) -> None:
         """Close the channel; the task meets `error`, if any, after what is held."""
@@ -105,6 +111,7 @@ class Outlet(Channel[T]):
 
         It is given back in steps, so that a thousand small chunks do not cost a thousand locks.
         """
+        self._moves += 1
         self._used += size
         if self._used >= self.release_step:
             self._give_back()

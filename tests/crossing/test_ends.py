@@ -146,6 +146,27 @@ def test_write_that_nobody_takes_times_out() -> None:
     channel.put(b"e", 1)
 
 
+def test_write_waits_for_a_receiver_that_is_slow_and_not_for_one_that_has_stopped() -> None:
+    """The room comes back with the low watermark, and that may be many timeouts away."""
+
+    class Impatient(ThreadWaiter):
+        """Its time is always up at once; the receiver uses up a byte in the first few."""
+
+        waits = 0
+
+        def wait(self, timeout: float | None) -> bool:
+            self.waits += 1
+            if self.waits <= 5:
+                outlet.used(1)
+            return False
+
+    outlet: Outlet[bytes] = Outlet(HandTurned(), Watermarks(high=100, low=1), timeout=0.0)
+    outlet._room = room = Impatient()
+    with pytest.raises(WriteTimeout):
+        outlet.put(bytes(100), 100)
+    assert room.waits == 6
+
+
 @pytest.mark.parametrize("timeout", [None, LIMIT])
 def test_stopped_write_goes_on_at_the_low_watermark(timeout: float | None) -> None:
     channel, receiver = between_threads(Watermarks(high=4, low=1), timeout=timeout)

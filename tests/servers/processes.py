@@ -80,13 +80,29 @@ def serving_by_command_line(target: str, directory: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def running(name: str, command: Sequence[str], directory: Path) -> Iterator[Server]:
-    """Run a module until the block ends, from the moment on at which it can be connected to."""
+def running(
+    name: str,
+    command: Sequence[str],
+    directory: Path,
+    *,
+    python: str = sys.executable,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Server]:
+    """Run a module until the block ends, from the moment on at which it can be connected to.
+
+    Args:
+        name: of the server, for who looks at it.
+        command: the module and its arguments.
+        directory: for its log.
+        python: the interpreter.
+        environment: all of its environment; None is ours.
+    """
     log = directory / "log.txt"
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", *command],
+            [python, "-m", *command],
             cwd=ROOT,
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,

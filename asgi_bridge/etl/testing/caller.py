@@ -18,6 +18,7 @@ from .target import escaped
 BLOCK: Final = 64 * 1024
 LINE: Final = "/~!$&'()*+,;=:@"  # of a path that AIStore writes unescaped, what Go leaves alone
 TIMEOUT: Final = 30.0
+SHOWN: Final = 200  # bytes of a body in its repr
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,11 @@ class Answer:
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     complete: bool = False
+
+    def __repr__(self) -> str:
+        ending = "complete" if self.complete else "cut"
+        beginning = self.body[:SHOWN]
+        return f"<Answer {self.status}, {len(self.body)} bytes, {ending}: {beginning!r}>"
 
     def header(self, name: str) -> str | None:
         """A header's value, None where there is none."""
@@ -131,7 +137,7 @@ class Caller:
             upload = _Upload(connection, http.send(event), http, body)
             upload.start()
             try:
-                return _read(connection, method)
+                return read_answer(connection, method)
             finally:
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
@@ -198,8 +204,16 @@ def pieces(body: bytes | Iterable[bytes]) -> Iterable[bytes]:
     return body
 
 
-def _read(connection: socket.socket, method: str) -> Answer:
-    """Read one answer, however it ends."""
+def read_answer(connection: socket.socket, method: str = "PUT") -> Answer:
+    """Read one answer from a connection, however it ends.
+
+    Args:
+        connection: on which a whole request went out, or goes out on another thread.
+        method: of the request; an answer to HEAD has no body.
+
+    Raises:
+        TimeoutError: nothing came for as long as the connection's timeout is.
+    """
     http = h11.Connection(h11.CLIENT)
     # only to tell it that no answer to a HEAD has a body; nothing of this is sent
     http.send(h11.Request(method=method, target="/", headers=[("host", "fake")]))

@@ -37,7 +37,7 @@ class Received:
     raw_target: str
     headers: tuple[tuple[str, str], ...]
     connection: int = 0
-    body: bytearray = field(default_factory=bytearray)
+    body: bytearray = field(default_factory=bytearray, repr=False)  # may be long
     arrival: Arrival = Arrival.ARRIVING
 
     @property

@@ -27,10 +27,10 @@ from .faults import StallAnswer as StallAnswer
 from .faults import Status as Status
 from .faults import Truncate as Truncate
 from .faults import When as When
+from .hosting import serving as serving
 from .loopback import refusing as refusing
 from .record import Arrival as Arrival
 from .record import Received as Received
-from .serving import serving as serving
 from .stage import FakeStage as FakeStage
 from .target import FakeTarget as FakeTarget
 

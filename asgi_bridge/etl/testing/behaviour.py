@@ -94,7 +94,7 @@ class Behaviour:
             case Stall(after_bytes=after_bytes, seconds=seconds):
                 self._take_in(after_bytes)
                 self._stall(seconds)
-            case Truncate() | StallAnswer():
+            case _:
                 self._take_in(None)
                 self._begin_only(fault, respond(self._request))
 

@@ -229,8 +229,6 @@ def read_answer(connection: socket.socket, method: str = "PUT") -> Answer:
             elif isinstance(event, h11.Response):
                 status = event.status_code
                 headers = tuple((n.decode(), v.decode("latin-1")) for n, v in event.headers)
-            elif isinstance(event, h11.ConnectionClosed):
-                return Answer(status, headers, bytes(body))
     except (ConnectionError, h11.RemoteProtocolError):
         return Answer(status, headers, bytes(body))
     return Answer(status, headers, bytes(body), complete=True)

@@ -40,22 +40,24 @@ def serving(app: ASGIApp) -> Iterator[Caller]:
         RuntimeError: it did not end within 15 s of the block.
     """
     stop = threading.Event()
-    with socket.create_server((HOST, 0)) as listener:
-        port = listener.getsockname()[1]
-        thread = threading.Thread(target=_serve, args=(app, listener, stop), daemon=True)
-        thread.start()
-        try:
-            yield Caller(f"http://{HOST}:{port}")
-        finally:
-            stop.set()
-            thread.join(JOIN)
+    listener = socket.create_server((HOST, 0))
+    port = listener.getsockname()[1]
+    # Hypercorn takes the descriptor over, and closes it
+    arguments = (app, listener.detach(), stop)
+    thread = threading.Thread(target=_serve, args=arguments, daemon=True)
+    thread.start()
+    try:
+        yield Caller(f"http://{HOST}:{port}")
+    finally:
+        stop.set()
+        thread.join(JOIN)
     if thread.is_alive():
         raise RuntimeError(f"the server did not end within {JOIN} s")
 
 
-def _serve(app: ASGIApp, listener: socket.socket, stop: threading.Event) -> None:
+def _serve(app: ASGIApp, descriptor: int, stop: threading.Event) -> None:
     config = Config()
-    config.bind = [f"fd://{listener.fileno()}"]
+    config.bind = [f"fd://{descriptor}"]
     config.graceful_timeout = GRACE
     config.accesslog = None
 

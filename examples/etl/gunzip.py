@@ -1,0 +1,25 @@
+"""Decompress gzip objects, of any size in constant memory."""
+
+import gzip
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from asgi_bridge.etl import ETLServer
+
+BLOCK = 256 * 1024
+
+
+class Gunzip(ETLServer):
+    """A cut or damaged object raises, so nothing of it is stored."""
+
+    def transform_stream(self, reader: BinaryIO, path: str, etl_args: str) -> Iterator[bytes]:
+        """Yield what is inside."""
+        with gzip.GzipFile(fileobj=reader) as plain:
+            while block := plain.read(BLOCK):
+                yield block
+
+
+def __getattr__(name: str) -> Any:
+    if name != "app":
+        raise AttributeError(name)
+    return Gunzip().app

@@ -17,7 +17,7 @@ from typing import Final
 from asgi_bridge.etl.testing import Caller, FakeTarget
 from tests.servers.processes import running
 
-MODULE: Final = "tests.etl.blackbox.transforms"
+PACKAGE: Final = "tests.etl.blackbox"
 TOKEN: Final = "t0ken"
 PYTHON: Final = os.environ.get("ETL_PYTHON", sys.executable)
 COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -145,7 +145,7 @@ def pod_running(
         "ETL_EVENTS": str(events),
         **(environment or {}),
     }
-    command = [*COMMANDS[server], f"{MODULE}:{mode}"]
+    command = [*COMMANDS[server], f"{PACKAGE}.{mode}:app"]
     with running(mode, command, directory, python=PYTHON, environment=given) as process:
         ais = Caller(f"http://127.0.0.1:{process.port}", timeout=WAIT)
         yield Pod(server, mode, process.port, ais, target, events, process.log)

@@ -171,7 +171,6 @@ def test_failure_in_the_last_of_three_pods(pod: Pod, target: FakeTarget) -> None
 def test_caller_that_reads_slowly(streaming: Pod) -> None:
     answers: list[Answer] = []
     with connected(streaming) as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
         connection.sendall(head("Content-Length: 0", path=f"/o?etl_args=do:size:{4 * MIB}"))
         reader = threading.Thread(target=lambda: answers.append(read_answer(connection)))
         assert streaming.ais.push("b/o", b"abc").body == b"ABC"

@@ -1,7 +1,6 @@
 """What the pods of these tests serve: one class buffered, one streaming.
 
-The command line's `module:name` of a pod is this module and `buffered` or `streaming`. ETL_BASE
-names another server class to put below them, to hold these tests against it:
+ETL_BASE names another server class to put below them, to hold these tests against it:
 `aistore.sdk.etl.webserver.fastapi_server:FastAPIServer`.
 """
 
@@ -55,11 +54,3 @@ class Streaming(Base):  # type: ignore[misc] # as above
 
     def get_mime_type(self) -> str:
         return os.environ.get("ETL_MIME") or str(super().get_mime_type())
-
-
-def __getattr__(name: str) -> Any:
-    """The applications, made when a server asks for one of them."""
-    classes = {"buffered": Buffered, "streaming": Streaming}
-    if name not in classes:
-        raise AttributeError(name)
-    return classes[name]().app

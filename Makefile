@@ -5,11 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test check bench soak clean
+.PHONY: help demo test check etl bench soak clean
 
 help:
 	@echo "make demo    stream a real file through a blocking function on a real server"
 	@echo "make test    formatting, lint, types, tests, coverage"
+	@echo "make etl     the ETL server's checks on every server in every mode"
 	@echo "make bench   speed and memory against today's peers"
 	@echo "make soak    half an hour of mixed traffic with faults, and the abuse tests in full"
 	@echo "make clean   remove what the others made"
@@ -44,6 +45,9 @@ test: check
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	sh tests/interpreters.sh
+
+etl: $(STAMP)
+	ETL_PODS=all $(BIN)/python -m pytest tests/etl
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m tests.benchmarks

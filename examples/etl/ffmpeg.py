@@ -2,13 +2,14 @@
 # reads stdout, and stderr goes to a file, which never fills up.
 """Audio and video through a pipe to ffmpeg and back. `etl_args` is the sample rate: `16000`."""
 
+import os
 import shutil
 import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import IO, Any, BinaryIO
+from typing import IO, Any
 
 from asgi_bridge.etl import ETLServer
 
@@ -24,7 +25,7 @@ class FfmpegError(Exception):
 class Feeder(threading.Thread):
     """Copies a reader into a pipe; `error` says what came between."""
 
-    def __init__(self, reader: BinaryIO, pipe: IO[bytes]) -> None:
+    def __init__(self, reader: IO[bytes], pipe: IO[bytes]) -> None:
         super().__init__(name="feeder", daemon=True)
         self.error: Exception | None = None
         self._reader = reader
@@ -44,7 +45,7 @@ class ToWav(ETLServer):
 
     program = "ffmpeg"
 
-    def transform_stream(self, reader: BinaryIO, path: str, etl_args: str) -> Iterator[bytes]:
+    def transform_stream(self, reader: IO[bytes], path: str, etl_args: str) -> Iterator[bytes]:
         """Yield the sound as WAV, mono.
 
         Raises:
@@ -62,7 +63,7 @@ class ToWav(ETLServer):
         return "audio/wav"
 
 
-def piped(reader: BinaryIO, command: list[str]) -> Iterator[bytes]:
+def piped(reader: IO[bytes], command: list[str]) -> Iterator[bytes]:
     """Yield what a program makes of a reader's bytes.
 
     Raises:
@@ -80,7 +81,7 @@ def piped(reader: BinaryIO, command: list[str]) -> Iterator[bytes]:
         feeder = Feeder(reader, process.stdin)
         feeder.start()
         try:
-            while block := process.stdout.read1(BLOCK):
+            while block := os.read(process.stdout.fileno(), BLOCK):
                 yield block
             feeder.join()
             if feeder.error is not None:

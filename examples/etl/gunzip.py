@@ -2,7 +2,7 @@
 
 import gzip
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from asgi_bridge.etl import ETLServer
 
@@ -12,7 +12,7 @@ BLOCK = 256 * 1024
 class Gunzip(ETLServer):
     """A cut or damaged object raises, so nothing of it is stored."""
 
-    def transform_stream(self, reader: BinaryIO, path: str, etl_args: str) -> Iterator[bytes]:
+    def transform_stream(self, reader: IO[bytes], path: str, etl_args: str) -> Iterator[bytes]:
         """Yield what is inside."""
         with gzip.GzipFile(fileobj=reader) as plain:
             while block := plain.read(BLOCK):

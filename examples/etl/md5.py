@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from asgi_bridge.etl import ETLServer
 
@@ -10,7 +10,7 @@ from asgi_bridge.etl import ETLServer
 class Md5(ETLServer):
     """A checksum against damage, not against anyone."""
 
-    def transform_stream(self, reader: BinaryIO, path: str, etl_args: str) -> Iterator[bytes]:
+    def transform_stream(self, reader: IO[bytes], path: str, etl_args: str) -> Iterator[bytes]:
         """Yield the digest once all has been read."""
         digest = hashlib.md5(usedforsecurity=False)
         while block := reader.read(256 * 1024):

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from asgi_bridge.etl import ETLServer
 
@@ -16,7 +16,7 @@ class BadArguments(Exception):
 class NdjsonFilter(ETLServer):
     """The reader is iterated by line, as any file."""
 
-    def transform_stream(self, reader: BinaryIO, path: str, etl_args: str) -> Iterator[bytes]:
+    def transform_stream(self, reader: IO[bytes], path: str, etl_args: str) -> Iterator[bytes]:
         """Yield the lines that match in all the fields given."""
         wanted = parsed(etl_args)
         for number, line in enumerate(reader, 1):

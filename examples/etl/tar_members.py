@@ -6,7 +6,7 @@
 import fnmatch
 import tarfile
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from asgi_bridge.etl import ETLServer
 
@@ -17,7 +17,7 @@ END = b"\0" * 2 * tarfile.BLOCKSIZE
 class TarMembers(ETLServer):
     """Holds a block of one member at a time."""
 
-    def transform_stream(self, reader: BinaryIO, path: str, etl_args: str) -> Iterator[bytes]:
+    def transform_stream(self, reader: IO[bytes], path: str, etl_args: str) -> Iterator[bytes]:
         """Yield a tar of the members that match."""
         with tarfile.open(fileobj=reader, mode="r|*") as archive:
             for member in archive:

@@ -37,8 +37,8 @@ def on_loop() -> bool:
 
 
 def fail(_: BinaryIO, argument: str) -> Iterator[bytes]:
+    yield from ()  # makes it a generator: it fails once it is asked for something
     raise ValueError(FAILURE)
-    yield b""
 
 
 def fail_late(reader: BinaryIO, argument: str) -> Iterator[bytes]:
@@ -57,8 +57,8 @@ def size(reader: BinaryIO, argument: str) -> Iterator[bytes]:
 
 
 def teapot(_: BinaryIO, argument: str) -> Iterator[bytes]:
+    yield from ()  # as above
     raise Teapot
-    yield b""
 
 
 def missing(_: BinaryIO, argument: str) -> Iterator[bytes]:

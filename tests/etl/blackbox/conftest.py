@@ -1,5 +1,10 @@
-"""One process of each server in each mode for all tests of this directory; one target for all."""
+"""One process of a server in each mode for all tests of this directory; one target for all.
 
+The ordinary run takes each server and each mode once. ETL_PODS=all takes every pair of them, as
+`make etl` does.
+"""
+
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +14,9 @@ from asgi_bridge.etl.testing import FakeStage, FakeTarget
 
 from .pods import Pod, pod_running
 
-PODS = [(server, mode) for server in ("uvicorn", "hypercorn") for mode in ("buffered", "streaming")]
+PAIRS = [("uvicorn", "buffered"), ("hypercorn", "streaming")]
+OTHERS = [("uvicorn", "streaming"), ("hypercorn", "buffered")]
+PODS = PAIRS + (OTHERS if os.environ.get("ETL_PODS") == "all" else [])
 
 
 @pytest.fixture(scope="session")

@@ -1,24 +1,158 @@
 """ETLServer: what a transformer derives from."""
 
-from ..types import ASGIApp, Receive, Scope, Send
+import asyncio
+import inspect
+import logging
+import os
+import sys
+from collections.abc import Iterable
+from typing import IO, Any, Final
+
+from asgi_bridge import Limits, WorkerPool, handler
+
+from .app import ETLApp
+from .asgi import Receive, Scope, Send
+from .fqn import FileAccess
+from .settings import Settings
+from .transform import Output, Transformation
+
+# AIStore keeps idle connections for 6 s, 30 s at most; a server that closes them first loses
+# objects that are just being sent.
+KEEP_ALIVE_TIMEOUT: Final = 75
+WS_MAX_BYTES: Final = 16 * 1024 * 1024 * 1024
+
+_WORKERS: Final = 64
+_PATIENCE: Final = 600.0  # seconds for a caller, or a next hop, that makes no progress
 
 
 class ETLServer:
-    """A server of AIStore's ETL protocol around one blocking transform."""
+    """A server of AIStore's ETL protocol around one blocking transform.
+
+    Derive from it, override `transform` or `transform_stream`, and give an instance, or its
+    `app`, to any ASGI server; or call `start`. If both are overridden, `transform` is used.
+
+    Args:
+        host: where `start` listens.
+        port: likewise.
+
+    Attributes:
+        logger: for the transform's own messages.
+        host_target: `AIS_TARGET_URL`.
+        direct_put: `DIRECT_PUT`; for information only.
+        app: the ASGI application.
+        ws_max_bytes: the longest WebSocket message that a server should allow.
+
+    Raises:
+        TypeError: neither of the two is overridden, or one is `async def`.
+        EnvironmentError: `AIS_TARGET_URL` is not set.
+        ValueError: another variable is malformed.
+    """
+
+    flush_threshold: int = 1024 * 1024
+    ws_max_bytes: int = WS_MAX_BYTES
 
     def __init__(self, host: str = "0.0.0.0", port: int = 8000) -> None:
         self.host = host
         self.port = port
+        self.logger = logging.getLogger(type(self).__name__)
+        streaming = self._mode()
+        settings = Settings.from_environment(os.environ)
+        self.host_target = settings.target_url
+        self.direct_put = settings.direct_put
+        raise_file_limit()
+        own_files = [*(settings.certificate or ()), *source_files(type(self))]
+        work = Transformation(
+            transform=None if streaming else self.transform,
+            transform_stream=self.transform_stream,
+            mime_type=self.get_mime_type,
+            files=FileAccess(settings.fqn_roots, own_files),
+            direct_fqn=settings.direct_fqn,
+            flush_threshold=self.flush_threshold,
+            logger=self.logger,
+        )
+        limits = Limits(read_timeout=_PATIENCE, write_timeout=_PATIENCE)
+        self.app = ETLApp(
+            handler(work, limits=limits, pool=WorkerPool(_WORKERS, name="etl")),
+            settings,
+            streaming=streaming,
+            flush_threshold=self.flush_threshold,
+        )
 
-    @property
-    def app(self) -> ASGIApp:
-        """The ASGI application."""
-        return self
+    def _mode(self) -> bool:
+        """Whether to stream, by what the class overrides."""
+        kind = type(self)
+        buffered = kind.transform is not ETLServer.transform
+        if not buffered and kind.transform_stream is ETLServer.transform_stream:
+            raise TypeError(
+                f"{kind.__name__} must override either transform() or transform_stream()"
+            )
+        used = kind.transform if buffered else kind.transform_stream
+        if inspect.iscoroutinefunction(used) or inspect.isasyncgenfunction(used):
+            raise TypeError(f"{kind.__name__}.{used.__name__}() runs on a worker thread: use `def`")
+        return not buffered
+
+    # What a transformer overrides.
+
+    def transform(self, data: Any, path: str, etl_args: str) -> Output:
+        """Make the transformed object of the whole object; on a worker thread.
+
+        Args:
+            data: the object, as `bytes`; the path of its file where `ETL_DIRECT_FQN` is set and
+                the request names one.
+            path: the object's path.
+            etl_args: the request's arguments, empty for none.
+        """
+        raise NotImplementedError
+
+    def transform_stream(self, reader: IO[bytes], path: str, etl_args: str) -> Iterable[Any]:
+        """Make the transformed object piece by piece, while the object comes; on a worker thread.
+
+        It may be called again for the same object when a delivery is tried again.
+
+        Args:
+            reader: the object as a blocking binary file.
+            path: the object's path.
+            etl_args: the request's arguments, empty for none.
+        """
+        raise NotImplementedError
+
+    def get_mime_type(self) -> str:
+        """The content-type of what is made."""
+        return "application/octet-stream"
+
+    # Serving.
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one scope."""
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"Running", "more_body": False})
+        """Serve one scope: the instance is an ASGI application, too."""
+        await self.app(scope, receive, send)
+
+    def start(self) -> None:
+        """Serve with Hypercorn on `host` and `port` until SIGINT or SIGTERM."""
+        from hypercorn.asyncio import serve
+        from hypercorn.config import Config
+
+        config = Config()
+        config.bind = [f"{self.host}:{self.port}"]
+        config.keep_alive_timeout = KEEP_ALIVE_TIMEOUT
+        config.websocket_max_message_size = self.ws_max_bytes
+        asyncio.run(serve(self, config, mode="asgi"))  # type: ignore[arg-type] # Hypercorn's scopes are TypedDicts
 
 
 FastAPIServer = ETLServer
+
+
+def source_files(kind: type) -> Iterable[str]:
+    """The files with the code of a class and its bases."""
+    for each in kind.__mro__:
+        file = getattr(sys.modules.get(each.__module__), "__file__", None)
+        if file is not None:
+            yield file
+
+
+def raise_file_limit() -> None:
+    """Allow as many open files as the system lets us."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,28 @@
+"""ASGI's loose types, and a whole response in one call."""
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, TypeAlias
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+async def start_response(send: Send, status: int, headers: Mapping[str, str]) -> None:
+    """Send a response's head."""
+    raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+
+
+async def send_chunk(send: Send, chunk: bytes, *, last: bool) -> None:
+    """Send a part of a response's body."""
+    await send({"type": "http.response.body", "body": chunk, "more_body": not last})
+
+
+async def respond(send: Send, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+    """Send a whole response, with its length unless its status forbids that."""
+    length = {} if status in (204, 304) else {"content-length": str(len(body))}
+    await start_response(send, status, {**headers, **length})
+    await send_chunk(send, body, last=True)

@@ -1,0 +1,141 @@
+# Requests to other hosts. aiohttp's client is used because it reads a response while it still
+# writes the request: what a pipeline of streaming stages needs in order not to dead-lock, and what
+# shows an early refusal instead of the reset that follows it.
+"""Client: one aiohttp session for an ETL server, without retries of its own."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Final
+
+import aiohttp
+import sniffio
+import yarl
+
+from asgi_bridge import __version__
+
+from .errors import HopBroken
+from .settings import Settings
+
+logger: Final = logging.getLogger("asgi_bridge.etl")
+
+_CONNECT_TIMEOUT: Final = 30.0
+# AIStore gives an object 10 to 45 s by default, and may be told to give it more.
+_READ_TIMEOUT: Final = 600.0
+
+BROKEN: Final = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
+
+
+async def report_breaks(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Give failures of the connection a class that aiohttp does not know.
+
+    It would send a PUT a second time after some of its own, with a body that is used up: a
+    complete and empty object.
+    """
+    try:
+        return await handler(request)
+    except BROKEN as error:
+        raise HopBroken(str(error) or type(error).__name__) from error
+
+
+class Client:
+    """The outbound side of an ETL server. Threads: the event loop's; asyncio only."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._session: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def session(self) -> aiohttp.ClientSession:
+        """The session of the running loop, made when first asked for.
+
+        Raises:
+            OSError: a certificate file cannot be read.
+            RuntimeError: the loop is not asyncio's.
+        """
+        if sniffio.current_async_library() != "asyncio":
+            raise RuntimeError("requests to other hosts need a server that runs on asyncio")
+        loop = asyncio.get_running_loop()
+        if self._session is None or self._loop is not loop:
+            settings = self._settings
+            connector = aiohttp.TCPConnector(
+                limit=settings.connections,
+                keepalive_timeout=settings.keep_alive,
+                ssl=settings.ssl_context(),
+            )
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                timeout=aiohttp.ClientTimeout(
+                    sock_connect=_CONNECT_TIMEOUT, sock_read=_READ_TIMEOUT
+                ),
+                auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={
+                    "Accept-Encoding": "identity",
+                    "User-Agent": f"asgi_bridge/{__version__}",
+                },
+                skip_auto_headers=("Content-Type",),
+                middlewares=(report_breaks,),
+            )
+            self._loop = loop
+        return self._session
+
+    @asynccontextmanager
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: aiohttp.Payload | None = None,
+        redirects: bool = False,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a request; yields the response as soon as its head is here.
+
+        Leaving the block before the response's end closes the connection.
+
+        Args:
+            body: sent while the response is awaited and read.
+            redirects: follow them; without the bearer token.
+
+        Raises:
+            HopBroken: there is no response.
+        """
+        sent = dict(headers or {})
+        if self._settings.token is not None and self._settings.trusts(url) and not redirects:
+            sent["Authorization"] = f"Bearer {self._settings.token}"
+        response = await self.session().request(
+            method,
+            yarl.URL(url, encoded=True),
+            headers=sent,
+            data=body,
+            allow_redirects=redirects,
+        )
+        try:
+            yield response
+        finally:
+            if not response.content.at_eof():
+                response.close()
+            else:
+                response.release()
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+
+async def next_chunk(response: aiohttp.ClientResponse) -> bytes:
+    """The next bytes of a response, `b""` at its end.
+
+    Raises:
+        HopBroken: it was cut.
+    """
+    try:
+        return await response.content.readany()
+    except BROKEN as error:
+        raise HopBroken(str(error) or type(error).__name__) from error

@@ -1,0 +1,296 @@
+# From the transform to the next hop, and from its answer to ours.
+#
+# Rule 1: only a broken connection, and a 503 that says it is transient, are tried again, and only
+#         where the object can be made again. AIStore is told to send a one-shot body once more.
+# Rule 2: an upload is ended only for a transform that has completed. Everything else cuts it.
+# Rule 3: the answer of the next hop is read while the upload goes on, and relayed as it comes;
+#         what is short is whole before it starts.
+# Rule 4: nothing is tried again once the relay has begun.
+"""Delivery: an object to the next hop, with retries."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Final
+
+import aiohttp
+import anyio
+
+from asgi_bridge import ExchangeOver
+
+from .asgi import Send, respond, send_chunk, start_response
+from .client import Client, next_chunk
+from .errors import RETRY_REASON, TRANSIENT, HopBroken, Refused, refused_for
+from .pipeline import Pipeline, check_node_url, compose_etl_direct_put_url, is_target
+from .settings import Settings
+from .sinks import Sink, Upload, UploadPayload, WholePayload
+
+PUT_LENGTH: Final = "ais-direct-put-length"
+_LONGEST_PAUSE: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the caller is told.
+
+    Attributes:
+        body: all of it; None where it has been relayed already.
+    """
+
+    status: int
+    body: bytes | None = b""
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def transient(self) -> bool:
+        """Whether it asks for another try."""
+        return self.status == 503 and self.headers.get(RETRY_REASON) == TRANSIENT
+
+    async def send(self, send: Send) -> None:
+        """Send it, unless it has been relayed."""
+        if self.body is not None:
+            await respond(send, self.status, self.body, self.headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """Where an object goes next.
+
+    Attributes:
+        url: what it is PUT to.
+        headers: of that PUT.
+        to_target: it is a target that stores it, and not a stage.
+    """
+
+    url: str
+    headers: dict[str, str]
+    to_target: bool
+
+
+def hop_of(pipeline: Pipeline, settings: Settings, path: str, etl_args: str) -> Hop | None:
+    """The next hop of a pipeline, None where that is back to the caller.
+
+    Raises:
+        InvalidPipelineError: it is no URL.
+        Refused: it would be given the secret, and is not trusted with it; status 403.
+    """
+    if not pipeline.first:
+        return None
+    check_node_url(pipeline.first)
+    to_target = is_target(pipeline.first)
+    if to_target and not settings.trusts(pipeline.first):
+        raise Refused(
+            403, f"{pipeline.first!r} is on no host that this ETL trusts; see AIS_ETL_TRUSTED_HOSTS"
+        )
+    url = compose_etl_direct_put_url(pipeline.first, settings.target_url, path, etl_args)
+    return Hop(url, {"Ais-Node-Url": pipeline.rest} if pipeline.rest else {}, to_target)
+
+
+class Relay:
+    """Where the answer of the next hop goes.
+
+    Args:
+        hold_bytes: an answer up to this size is whole before it starts; None for any size.
+        send: the caller's, for longer ones.
+    """
+
+    def __init__(self, hold_bytes: int | None, send: Send | None = None) -> None:
+        self._hold_bytes = hold_bytes
+        self._send = send
+
+    async def take(self, response: aiohttp.ClientResponse) -> bytes | None:
+        """Read an answer; None once it has been passed on.
+
+        Raises:
+            HopBroken: it was cut before anything was passed on.
+            ConnectionAbortedError: it was cut after that.
+        """
+        held = bytearray()
+        while self._hold_bytes is None or len(held) <= self._hold_bytes:
+            chunk = await next_chunk(response)
+            if not chunk:
+                return bytes(held)
+            held += chunk
+        assert self._send is not None, "a relay with a bound has somewhere to send to"
+        length = response.headers.get("Content-Length")
+        headers = {} if length is None else {"content-length": length}
+        await start_response(self._send, 200, headers)
+        chunk = bytes(held)
+        del held
+        try:
+            while chunk:
+                await send_chunk(self._send, chunk, last=False)
+                chunk = await next_chunk(response)
+        except HopBroken as error:
+            raise ConnectionAbortedError(f"the next hop's answer was cut: {error}") from error
+        await send_chunk(self._send, b"", last=True)
+        return None
+
+
+Attempt = Callable[[], Awaitable[Answer]]
+Run = Callable[[Sink], Awaitable[None]]  # runs an inner exchange into a sink
+
+
+async def collect(run: Run) -> Sink:
+    """Run an inner exchange into memory.
+
+    Raises:
+        Refused: it ended without a whole response.
+    """
+    sink = Sink()
+    try:
+        await run(sink)
+    except Exception as error:
+        raise refused_for(error) from error
+    if not sink.complete:
+        raise Refused(503, "the transform was ended")
+    return sink
+
+
+async def deliver(attempt: Attempt, retries: int, *, replayable: bool) -> Answer:
+    """Try to deliver an object until that works, or need not be tried again.
+
+    Args:
+        attempt: makes the object and delivers it.
+        retries: how many more times, for an object that can be made again.
+        replayable: whether it can be.
+    """
+    failure = ""
+    for number in range(retries + 1 if replayable else 1):
+        if number:
+            await anyio.sleep(min(2.0 ** (number - 1), _LONGEST_PAUSE))
+        try:
+            answer = await attempt()
+        except HopBroken as error:
+            failure = str(error)
+            continue
+        if not answer.transient or not replayable:
+            return answer
+        failure = (answer.body or b"").decode(errors="replace")
+    if replayable:
+        refused = Refused(502, f"Direct put failed after retries: {failure}")
+    else:
+        detail = f"Direct put bailed (one-shot body): {failure}"
+        refused = Refused(503, detail, {RETRY_REASON: TRANSIENT})
+    return answer_of(refused)
+
+
+def answer_of(refused: Refused) -> Answer:
+    """A refusal as an answer."""
+    return Answer(refused.status_code, refused.detail.encode(), dict(refused.headers))
+
+
+class Courier:
+    """Makes single attempts to deliver to one hop.
+
+    Args:
+        client: makes the requests.
+        hop: where to.
+        relay: where the hop's answer goes.
+    """
+
+    def __init__(self, client: Client, hop: Hop, relay: Relay) -> None:
+        self._client = client
+        self._hop = hop
+        self._relay = relay
+
+    async def put_whole(self, content: list[bytes], slice_bytes: int) -> Answer:
+        """Deliver an object that is in memory.
+
+        Raises:
+            HopBroken: the connection failed.
+        """
+        payload = WholePayload(content, slice_bytes)
+        sent = sum(map(len, content))
+        async with self._put(payload) as response:
+            return await self._answer(response, lambda: (sent, True))
+
+    async def put_stream(
+        self,
+        source: AbstractAsyncContextManager[Run],
+    ) -> Answer:
+        """Deliver what an inner exchange makes, while it makes it.
+
+        Args:
+            source: when entered, gives what runs the inner exchange into an upload.
+
+        Raises:
+            HopBroken: the connection to the next hop failed.
+            Refused: the object could not be had.
+        """
+        outcome: Answer | Exception
+        async with source as run, anyio.create_task_group() as tasks:
+            upload = Upload()
+            tasks.start_soon(self._feed, run, upload)
+            try:
+                outcome = await self._put_upload(upload)
+            except Exception as error:  # kept, for a task group would wrap it up
+                outcome = error
+            tasks.cancel_scope.cancel()
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def _feed(self, run: Run, upload: Upload) -> None:
+        try:
+            await run(upload)
+        except Exception as error:
+            upload.end(error)
+        else:
+            upload.end(None if upload.begun else ExchangeOver("the transform was ended"))
+
+    async def _put_upload(self, upload: Upload) -> Answer:
+        await upload.decided.wait()  # set by the first output, and by the exchange's end
+        if upload.failure is not None:
+            return failure_of(upload.failure)
+        if upload.refused:
+            return refusal_from(upload)
+        try:
+            async with self._put(UploadPayload(upload)) as response:
+                return await self._answer(response, lambda: (upload.sent, upload.complete))
+        except HopBroken:
+            if upload.failure is not None:
+                return failure_of(upload.failure)
+            raise
+
+    def _put(self, payload: aiohttp.Payload) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        return self._client.request("PUT", self._hop.url, headers=self._hop.headers, body=payload)
+
+    async def _answer(
+        self, response: aiohttp.ClientResponse, sent: Callable[[], tuple[int, bool]]
+    ) -> Answer:
+        """What to tell the caller for the next hop's response."""
+        status = response.status
+        if status == 204:
+            length = response.headers.get(PUT_LENGTH, "")
+            return Answer(204, b"", length_header(int(length) if length.isdigit() else 0))
+        if status != 200:
+            body = await Relay(None).take(response)
+            reason = response.headers.get(RETRY_REASON)
+            kept = {RETRY_REASON: reason} if status == 503 and reason is not None else {}
+            return Answer(status, body, kept)
+        body = await self._relay.take(response)
+        if body != b"" or not self._hop.to_target:
+            return Answer(200, body)
+        size, whole = sent()
+        if not whole:
+            raise HopBroken("the target answered before it had the whole object")
+        return Answer(204, b"", length_header(size))
+
+
+def length_header(size: int) -> dict[str, str]:
+    return {PUT_LENGTH: str(size)} if size else {}
+
+
+def refusal_from(sink: Sink) -> Answer:
+    """The answer for an inner exchange that refused."""
+    headers = {name.decode(): value.decode("latin-1") for name, value in sink.headers.items()}
+    headers.pop("content-length", None)
+    return Answer(sink.status, b"".join(sink.content), headers)
+
+
+def failure_of(error: Exception) -> Answer:
+    refused = refused_for(error)
+    if isinstance(refused, Refused):
+        return answer_of(refused)
+    return answer_of(Refused(503, str(refused)))

@@ -20,6 +20,9 @@ from .target import calling_user_code, load_object, parse_target
 # Access loggers speak at INFO whatever the level of the rest: their switch is --access-log.
 ACCESS_LOGGERS = ("hypercorn.access", "uvicorn.access")
 
+# The longest WebSocket message of an app that says nothing: Hypercorn's and uvicorn's own default.
+WS_MAX_BYTES = 16 * 1024 * 1024
+
 # Who logs a cancelled request with its traceback: asyncio's streams up to Python 3.12, and uvicorn.
 CANCELLATION_LOGGERS = ("asyncio", "uvicorn.error")
 
@@ -60,6 +63,12 @@ def create_app(settings: Settings) -> ASGIApp:
         app = app_answering(error)
     configure_logging(settings.log_level)
     return app
+
+
+def ws_max_bytes_of(app: ASGIApp) -> int:
+    """The longest WebSocket message to allow: what the app says, else what servers usually do."""
+    wrapped = getattr(app, "app", app)  # what a BridgeMiddleware is around
+    return int(getattr(wrapped, "ws_max_bytes", WS_MAX_BYTES))
 
 
 def app_answering(error: CommandError) -> ASGIApp:

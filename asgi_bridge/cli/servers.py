@@ -18,7 +18,7 @@ from typing import Final
 
 from .binding import BACKLOG
 from .errors import CommandError
-from .loading import create_app
+from .loading import create_app, ws_max_bytes_of
 from .on_hypercorn import SERVE_ON
 from .settings import Settings
 from .target import directory_of, parse_target
@@ -49,6 +49,7 @@ def serve_with_hypercorn(settings: Settings, bound: socket.socket) -> int:
     config.backlog = BACKLOG
     config.keep_alive_timeout = settings.keep_alive_timeout
     config.graceful_timeout = settings.graceful_timeout
+    config.websocket_max_message_size = ws_max_bytes_of(app)
     # Loggers, not file names: names would give them handlers beside the root's.
     config.errorlog = logging.getLogger("hypercorn.error")
     config.accesslog = logging.getLogger("hypercorn.access") if settings.access_log else None
@@ -69,14 +70,16 @@ def serve_with_uvicorn(settings: Settings, bound: socket.socket) -> int:
             self.force_exit = self.should_exit and sig == signal.SIGINT
             self.should_exit = True
 
+    app = create_app(settings)
     config = Config(
-        create_app(settings),
+        app,
         interface="asgi3",
         log_config=None,
         access_log=settings.access_log,
         backlog=BACKLOG,
         timeout_keep_alive=settings.keep_alive_timeout,
         timeout_graceful_shutdown=settings.graceful_timeout,
+        ws_max_size=ws_max_bytes_of(app),
     )
     # Not uvicorn.run: it takes a socket only as a number, takes that for a unix socket, and sets
     # no TCP_NODELAY on its connections.

@@ -67,11 +67,19 @@ class ETLApp:
         settings: what the environment says.
         streaming: whether the server streams, and so has no WebSocket.
         flush_threshold: bytes of an answer that are held until it is whole.
+        ws_max_bytes: kept, for whoever serves the application.
     """
 
     def __init__(
-        self, work: HandlerApp, settings: Settings, *, streaming: bool, flush_threshold: int
+        self,
+        work: HandlerApp,
+        settings: Settings,
+        *,
+        streaming: bool,
+        flush_threshold: int,
+        ws_max_bytes: int,
     ) -> None:
+        self.ws_max_bytes = ws_max_bytes
         self._work = work
         self._settings = settings
         self._streaming = streaming

@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import aiohttp
-import sniffio
 import yarl
 
 from asgi_bridge import __version__
@@ -56,9 +55,10 @@ class Client:
             OSError: a certificate file cannot be read.
             RuntimeError: the loop is not asyncio's.
         """
-        if sniffio.current_async_library() != "asyncio":
-            raise RuntimeError("requests to other hosts need a server that runs on asyncio")
-        loop = asyncio.get_running_loop()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise RuntimeError("requests to other hosts need a server on asyncio") from None
         if self._session is None or self._loop is not loop:
             settings = self._settings
             connector = aiohttp.TCPConnector(

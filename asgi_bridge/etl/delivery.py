@@ -241,16 +241,16 @@ class Courier:
 
     async def _put_upload(self, upload: Upload) -> Answer:
         await upload.decided.wait()  # set by the first output, and by the exchange's end
-        if upload.failure is not None:
-            return failure_of(upload.failure)
+        if (failed := failure_in(upload)) is not None:
+            return failed
         if upload.refused:
             return refusal_from(upload)
         try:
             async with self._put(UploadPayload(upload)) as response:
                 return await self._answer(response, lambda: (upload.sent, upload.complete))
         except HopBroken:
-            if upload.failure is not None:
-                return failure_of(upload.failure)
+            if (failed := failure_in(upload)) is not None:
+                return failed  # it is why the upload was cut
             raise
 
     def _put(self, payload: aiohttp.Payload) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
@@ -262,8 +262,10 @@ class Courier:
         """What to tell the caller for the next hop's response."""
         status = response.status
         if status == 204:
-            length = response.headers.get(PUT_LENGTH, "")
-            return Answer(204, b"", length_header(int(length) if length.isdigit() else 0))
+            length = response.headers.get(PUT_LENGTH, "0")
+            if not length.isdigit():
+                return answer_of(Refused(500, f"the next hop put {length!r} bytes"))
+            return Answer(204, b"", length_header(int(length)))
         if status != 200:
             body = await Relay(None).take(response)
             reason = response.headers.get(RETRY_REASON)
@@ -289,8 +291,9 @@ def refusal_from(sink: Sink) -> Answer:
     return Answer(sink.status, b"".join(sink.content), headers)
 
 
-def failure_of(error: Exception) -> Answer:
-    refused = refused_for(error)
-    if isinstance(refused, Refused):
-        return answer_of(refused)
-    return answer_of(Refused(503, str(refused)))
+def failure_in(upload: Upload) -> Answer | None:
+    """The answer for an inner exchange that has failed."""
+    if upload.failure is None:
+        return None
+    refused = refused_for(upload.failure)
+    return answer_of(refused if isinstance(refused, Refused) else Refused(503, str(refused)))

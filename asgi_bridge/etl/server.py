@@ -39,8 +39,11 @@ class ETLServer:
         logger: for the transform's own messages.
         host_target: `AIS_TARGET_URL`.
         direct_put: `DIRECT_PUT`; for information only.
+        use_streaming: whether it is `transform_stream` that is called.
         app: the ASGI application.
-        ws_max_bytes: the longest WebSocket message that a server should allow.
+        ws_max_bytes: the longest WebSocket message; `start` and `asgi-bridge serve` allow it.
+        flush_threshold: an answer up to this many bytes is whole before it starts, and its
+            failures have a status.
 
     Raises:
         TypeError: neither of the two is overridden, or one is `async def`.
@@ -55,7 +58,7 @@ class ETLServer:
         self.host = host
         self.port = port
         self.logger = logging.getLogger(type(self).__name__)
-        streaming = self._mode()
+        self.use_streaming = streaming = self._mode()
         settings = Settings.from_environment(os.environ)
         self.host_target = settings.target_url
         self.direct_put = settings.direct_put
@@ -76,6 +79,7 @@ class ETLServer:
             settings,
             streaming=streaming,
             flush_threshold=self.flush_threshold,
+            ws_max_bytes=self.ws_max_bytes,
         )
 
     def _mode(self) -> bool:

@@ -71,7 +71,7 @@ def hop_of(pipeline: Pipeline, settings: Settings, path: str, etl_args: str) -> 
     """The next hop of a pipeline, None where that is back to the caller.
 
     Raises:
-        InvalidPipelineError: it is no URL.
+        ValueError: it is no URL; an `InvalidPipelineError`.
         Refused: it would be given the secret, and is not trusted with it; status 403.
     """
     if not pipeline.first:

@@ -6,7 +6,15 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from asgi_bridge import BridgeMiddleware, Limits, Request, Response, WorkerPool, handler
+from asgi_bridge import (
+    BridgeMiddleware,
+    Limits,
+    Request,
+    Response,
+    Watermarks,
+    WorkerPool,
+    handler,
+)
 from asgi_bridge.testing import AppState, Exchange, body, request, scope_for, start
 from asgi_bridge.types import Message, Receive, Scope, Send
 
@@ -148,3 +156,28 @@ async def test_failure_beside_the_upload_is_the_servers(pool: WorkerPool) -> Non
     with pytest.raises(LookupError, match="from the handler"):
         await talk()
     assert exchange.status == 500
+
+
+async def test_rest_of_an_upload_is_thrown_away_once_the_handler_has_returned(
+    pool: WorkerPool,
+) -> None:
+    """Its client may write first and read later, so that neither the send nor it would go on."""
+    returned = Step()
+
+    def ignore_the_body(request: Request, response: Response) -> Iterator[bytes]:
+        yield b"a"
+        yield b"b"
+        returned.take()
+
+    limits = Limits(request=Watermarks(high=4, low=1), prefetch_bytes=4, stall_timeout=0.01)
+    async with Exchange(handler(ignore_the_body, pool=pool, limits=limits)) as exchange:
+        exchange.stall_send()
+        await exchange.send_chunk(b"x" * 8)  # more than there is room for
+        await exchange.until_sending()
+        await returned.reached()
+        for _ in range(3):
+            await exchange.send_chunk(b"y" * 8)
+        await exchange.until_receiving()  # all are taken, although nobody reads
+        exchange.resume_send()
+        await exchange.end_body()
+    assert joined(exchange.sent) == [start(200), body(b"ab")]

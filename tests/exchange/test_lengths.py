@@ -116,6 +116,15 @@ async def test_rest_of_a_large_message_is_not_sent_to_a_client_that_has_left() -
     assert not exchange.complete
 
 
+async def test_large_refusal_of_an_upload_that_was_not_invited_invites_none() -> None:
+    record: list[str] = []
+    bridge = BridgeMiddleware(sender(start(417), body(b"no" * 4)), limits=Limits(message_bytes=4))
+    exchange = Exchange(Counted(bridge, record), headers=[(b"expect", b"100-continue")])
+    await exchange.run()
+    assert exchange.body == b"no" * 4
+    assert record == ["start", "body", "body"]
+
+
 # Turns.
 
 

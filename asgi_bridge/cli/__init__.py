@@ -8,12 +8,12 @@ import argparse
 from collections.abc import Sequence
 from typing import NoReturn
 
-from . import serve
+from . import doctor, serve
 from .errors import CommandError, exit_code_of
 
 __all__ = ("main",)
 
-COMMANDS = (serve,)
+COMMANDS = (doctor, serve)
 
 
 class Parser(argparse.ArgumentParser):

@@ -1,0 +1,149 @@
+"""`asgi-bridge doctor`: what the servers on this machine do, without the bridge and with it."""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..doctor.certificate import make_certificate
+from ..doctor.checks import CHECKS
+from ..doctor.outcomes import Finding
+from ..doctor.probe import BRIDGED, checks_for, measure
+from ..doctor.processes import NotStarted, Processes
+from ..doctor.report import NotMeasured, Result, as_json, as_text, legend
+from ..doctor.rows import ROWS, Row, is_installed
+from .errors import CommandError, tell
+from .serve import sigterm_as_interrupt
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+DESCRIPTION = """\
+Serve small applications on each server that is installed, without the bridge and inside of it, and
+ask them as clients do that are slow, fast, in lock-step, or leave. The exit code is 0 when the
+bridge does what it is for on all of them."""
+
+INTERRUPTED = 130
+
+
+def add_parser(subparsers: "Subparsers") -> None:
+    """Declare the subcommand and its arguments."""
+    parser = subparsers.add_parser(
+        "doctor", help="what your servers do, with and without the bridge", description=DESCRIPTION
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument(
+        "--server",
+        nargs="+",
+        metavar="NAME",
+        default=[],
+        help=f"only these: a server ({', '.join(sorted(server_names()))}), or one way of running "
+        "it, such as hypercorn-h2-trio",
+    )
+    parser.add_argument(
+        "--check",
+        nargs="+",
+        choices=CHECKS,
+        metavar="NAME",
+        help="only these checks, such as early-answer; all names are in the JSON",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Measure; return 0 if the bridge holds everywhere, 1 if not.
+
+    Raises:
+        CommandError: a name is unknown, or none of the servers is installed.
+    """
+    rows = chosen(parsed.server)
+    names = frozenset(parsed.check) if parsed.check else None
+    with tempfile.TemporaryDirectory(prefix="asgi-bridge-doctor-") as directory:
+        certificate = None
+        if is_installed("trustme"):
+            certificate = make_certificate(Path(directory))
+        processes = Processes(Path(directory), certificate)
+        results: list[Result] = []
+        try:
+            with sigterm_as_interrupt():
+                for row in rows:
+                    result = measure_row(row, processes, names)
+                    results.append(result)
+                    if not parsed.json:
+                        print(as_text(result), flush=True)
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        finally:
+            processes.kill()
+    print(json.dumps(as_json(results), indent=2) if parsed.json else legend(results))
+    return int(any(not isinstance(each, NotMeasured) and each.failures for each in results))
+
+
+def server_names() -> set[str]:
+    return {row.server for row in ROWS.values()}
+
+
+def chosen(names: list[str]) -> list[Row]:
+    """The rows that are meant by names; without any, those of all servers installed.
+
+    Raises:
+        CommandError: a name is unknown, or its server is not installed.
+    """
+    if not names:
+        rows = [row for row in ROWS.values() if is_installed(row.server)]
+        if not rows:
+            raise CommandError("no server is installed; pip install 'asgi_bridge[doctor]'")
+        return rows
+    rows = [row for row in ROWS.values() if row.name in names or row.server in names]
+    known = {each for row in rows for each in (row.name, row.server)}
+    for name in names:
+        if name not in known:
+            raise CommandError(f"no server is called {name}; there are {', '.join(ROWS)}")
+    for row in rows:
+        if not is_installed(row.server):
+            raise CommandError(f"{row.server} is not installed; pip install {row.server}")
+    return rows
+
+
+def measure_row(row: Row, processes: Processes, names: frozenset[str] | None) -> Result:
+    """Measure one row, with its progress on stderr."""
+    if row.missing:
+        return NotMeasured(row, f"needs {', '.join(row.missing)}")
+    progress = Progress(row, names)
+    try:
+        return asyncio.run(measure(row, processes, progress.note, names))
+    except* NotStarted as group:
+        reasons = [str(error) for error in group.exceptions]
+        failed = NotMeasured(row, f"does not start: {reasons[0]}")
+    finally:
+        progress.end()
+    return failed
+
+
+class Progress:
+    """One line on stderr that says how far a row has got; on a terminal only."""
+
+    def __init__(self, row: Row, names: frozenset[str] | None) -> None:
+        self._name = row.name
+        checks = checks_for(row, BRIDGED)
+        self._total = len(checks if names is None else checks.keys() & names)
+        self._done = 0
+        self._shown = sys.stderr.isatty()
+        if not self._shown:
+            tell(f"measuring {row.name}")
+        self._show("starting")
+
+    def note(self, app: str, check: str, finding: Finding) -> None:
+        self._done += app == BRIDGED
+        self._show(f"{self._done} of {self._total}: {CHECKS[check].title}")
+
+    def end(self) -> None:
+        self._show("")
+
+    def _show(self, text: str) -> None:
+        line = f"{self._name}: {text}" if text else ""
+        if self._shown:
+            print(f"\r\x1b[K{line[:78]}", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,111 @@
+"""What was measured, as a table and as JSON."""
+
+import platform
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from .checks import CHECKS
+from .outcomes import MEANINGS, Finding, Outcome
+from .probe import Measured
+from .rows import Row
+
+# What stands in the bridge's column for what no bridge can cure.
+LIMIT_MARK = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class NotMeasured:
+    """A row that could not be measured.
+
+    Attributes:
+        row: which.
+        reason: why.
+    """
+
+    row: Row
+    reason: str
+
+
+Result = Measured | NotMeasured
+
+
+def as_json(results: Iterable[Result]) -> dict[str, Any]:
+    """One run, as a value that JSON can hold."""
+    from .. import __version__
+
+    return {
+        "asgi_bridge": __version__,
+        "date": datetime.now(UTC).date().isoformat(),
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "servers": [row_as_json(result) for result in results],
+    }
+
+
+def row_as_json(result: Result) -> dict[str, Any]:
+    row = result.row
+    known = {"name": row.name, "server": row.server, "protocol": row.protocol, "loop": row.loop}
+    if isinstance(result, NotMeasured):
+        return {**known, "not_measured": result.reason}
+    return {
+        **known,
+        "versions": row.versions,
+        "holds": not result.failures,
+        "checks": {
+            name: {
+                "title": CHECKS[name].title,
+                "bare": finding_as_json(result.bare.get(name)),
+                "bridged": finding_as_json(finding),
+                "holds": result.holds(name),
+                "limit": row.limits.get(name),
+            }
+            for name, finding in result.bridged.items()
+        },
+    }
+
+
+def finding_as_json(finding: Finding | None) -> dict[str, Any] | None:
+    return None if finding is None else asdict(finding)
+
+
+def as_text(result: Result) -> str:
+    """The table of one row."""
+    if isinstance(result, NotMeasured):
+        return f"{result.row.name}: not measured: {result.reason}\n"
+    return "\n".join(lines(result)) + "\n"
+
+
+def lines(measured: Measured) -> Iterator[str]:
+    row = measured.row
+    yield f"{row.name} ({row.versions}, {row.protocol}, {row.loop})"
+    yield f"  {'':56} {'without':12} {'with'}"
+    for name, finding in measured.bridged.items():
+        bare = measured.bare.get(name)
+        without = "-" if bare is None else bare.outcome
+        mark = LIMIT_MARK if name in row.limits and not measured.holds(name) else ""
+        yield f"  {CHECKS[name].title:56} {without:12} {finding.outcome}{mark}"
+    for name in measured.failures:
+        finding = measured.bridged[name]
+        yield f"  the bridge does not hold: {CHECKS[name].title}: {finding.detail}"
+    yield from known_limits(measured)
+
+
+def known_limits(measured: Measured) -> Iterator[str]:
+    reasons = {
+        reason: None for name, reason in measured.row.limits.items() if not measured.holds(name)
+    }
+    for reason in reasons:
+        yield f"  {LIMIT_MARK} {reason}"
+
+
+def legend(results: Iterable[Result]) -> str:
+    """What the words mean that stand in the tables."""
+    used: set[Outcome] = set()
+    for result in results:
+        if isinstance(result, Measured):
+            columns: tuple[Mapping[str, Finding], ...] = (result.bare, result.bridged)
+            used.update(finding.outcome for column in columns for finding in column.values())
+    explained = [f"  {word:12} {MEANINGS[word]}" for word in MEANINGS if word in used]
+    return "\n".join(["what the words mean", *explained]) + "\n" if explained else ""

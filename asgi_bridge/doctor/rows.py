@@ -1,0 +1,182 @@
+"""The servers that are asked, one row for each way of running them."""
+
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One way of running one server.
+
+    Attributes:
+        name: for the table and for --server.
+        server: the package that serves.
+        protocol: of HTTP: h1, h2 or h3.
+        loop: asyncio, uvloop or trio.
+        command: what follows `python -m`; {port}, {app}, {chain} and {key} are put in.
+        needs: packages without which it cannot be measured, beside the server's own.
+        limits: what no bridge can cure here: names of checks, and why.
+    """
+
+    name: str
+    server: str
+    protocol: str = "h1"
+    loop: str = "asyncio"
+    command: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    limits: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The packages that it needs and that are not installed."""
+        clients = {"h1": (), "h2": ("h2",), "h3": ("aioquic", "trustme")}[self.protocol]
+        needed = (*self.needs, *clients, *((self.loop,) if self.loop != "asyncio" else ()))
+        return tuple(each for each in needed if not is_installed(each))
+
+    @property
+    def versions(self) -> str:
+        """The installed versions of what takes part."""
+        loop = () if self.loop == "asyncio" else (self.loop,)
+        return ", ".join(
+            f"{each} {importlib.metadata.version(each.replace('_', '-'))}"
+            for each in dict.fromkeys((self.server, *self.needs, *loop))
+        )
+
+
+def is_installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def uvicorn(
+    name: str, http: str, *options: str, loop: str = "asyncio", protocol: str = "h1"
+) -> Row:
+    return Row(
+        name=name,
+        server="uvicorn",
+        protocol=protocol,
+        loop=loop,
+        command=(
+            *("uvicorn", f"--http={http}", f"--loop={loop}", "--port=0", "--no-access-log"),
+            *("--timeout-graceful-shutdown=1", *options, "{app}"),
+        ),
+        needs=(http,),
+    )
+
+
+# Hypercorn lets an exception in its own half of HTTP/2 and HTTP/3 pass: it neither ends nor resets
+# the stream, and there is no message that would make it.
+NEVER_RESET = "Hypercorn neither ends nor resets a stream whose application failed"
+NEVER_TOLD = "Hypercorn does not tell the application of the end of an HTTP/3 stream or connection"
+ASKS = "it sends the 100 by itself, before it calls the application"
+
+
+def hypercorn(
+    name: str, *, loop: str = "asyncio", protocol: str = "h1", limits: Mapping[str, str]
+) -> Row:
+    quic = ("--quic-bind=127.0.0.1:0", "--certfile={chain}", "--keyfile={key}")
+    return Row(
+        name=name,
+        server="hypercorn",
+        protocol=protocol,
+        loop=loop,
+        command=(
+            # no workers is Hypercorn's word for "in this process"
+            *("hypercorn", "--workers=0", "--bind=127.0.0.1:0", f"--worker-class={loop}"),
+            *("--graceful-timeout=1", *(quic if protocol == "h3" else ()), "{app}"),
+        ),
+        needs={"h1": ("h11",), "h2": ("h2",), "h3": ("aioquic",)}[protocol],
+        limits=limits,
+    )
+
+
+FAILING = ("raises-midway", "raises-midway-length", "returns-midway", "blocking-raises-midway")
+LEAVING = ("send-raises", "leaves-streaming", "leaves-streaming-upload", "leaves-uploading")
+
+FAILS_UNSEEN = dict.fromkeys(FAILING, NEVER_RESET)
+ON_H1 = {"continue-not-sent": ASKS}
+ON_H3 = {**FAILS_UNSEEN, **dict.fromkeys(LEAVING, NEVER_TOLD)}
+
+BUFFERS = "Daphne calls the application when the whole upload is here"
+NEVER_CLOSED = "Daphne leaves the connection open, and its answer unfinished, when an app failed"
+DURING_UPLOADS = (
+    *("body-lock-step-length", "body-lock-step-chunked", "blocking-lock-step", "tail"),
+    *("leaves-streaming-upload", "leaves-uploading"),
+)
+ON_DAPHNE = {
+    "continue-not-sent": ASKS,
+    **dict.fromkeys(DURING_UPLOADS, BUFFERS),
+    **dict.fromkeys(FAILING, NEVER_CLOSED),
+}
+
+
+def granian(name: str, protocol: str, loop: str = "asyncio") -> Row:
+    return Row(
+        name=name,
+        server="granian",
+        protocol=protocol,
+        loop=loop,
+        command=(
+            *("granian", "--interface=asgi", "--port={port}", f"--http={protocol[1:]}"),
+            *(f"--loop={loop}", "--workers-kill-timeout=1", "{app}"),
+        ),
+    )
+
+
+ROWS: Final[Mapping[str, Row]] = {
+    row.name: row
+    for row in (
+        uvicorn("uvicorn-h11", "h11"),
+        uvicorn("uvicorn-h11-uvloop", "h11", loop="uvloop"),
+        uvicorn("uvicorn-httptools", "httptools"),
+        uvicorn("uvicorn-httptools-uvloop", "httptools", loop="uvloop"),
+        uvicorn("uvicorn-zttp", "zttp"),
+        uvicorn("uvicorn-zttp-uvloop", "zttp", loop="uvloop"),
+        uvicorn("uvicorn-zttp-h2", "zttp", "--http2", protocol="h2"),
+        uvicorn("uvicorn-zttp-h2-uvloop", "zttp", "--http2", loop="uvloop", protocol="h2"),
+        hypercorn("hypercorn-h1", limits=ON_H1),
+        hypercorn("hypercorn-h1-uvloop", loop="uvloop", limits=ON_H1),
+        hypercorn("hypercorn-h1-trio", loop="trio", limits=ON_H1),
+        hypercorn("hypercorn-h2", protocol="h2", limits=FAILS_UNSEEN),
+        hypercorn("hypercorn-h2-uvloop", protocol="h2", loop="uvloop", limits=FAILS_UNSEEN),
+        hypercorn("hypercorn-h2-trio", protocol="h2", loop="trio", limits=FAILS_UNSEEN),
+        hypercorn("hypercorn-h3", protocol="h3", limits=ON_H3),
+        hypercorn("hypercorn-h3-uvloop", protocol="h3", loop="uvloop", limits=ON_H3),
+        hypercorn("hypercorn-h3-trio", protocol="h3", loop="trio", limits=ON_H3),
+        granian("granian-h1", "h1"),
+        granian("granian-h1-uvloop", "h1", "uvloop"),
+        granian("granian-h2", "h2"),
+        granian("granian-h2-uvloop", "h2", "uvloop"),
+        Row(
+            name="gunicorn-uvicorn",
+            server="gunicorn",
+            command=(
+                *("gunicorn", "--worker-class=uvicorn_worker.UvicornWorker", "--workers=1"),
+                *("--bind=127.0.0.1:0", "--graceful-timeout=1", "--no-control-socket", "{app}"),
+            ),
+            needs=("uvicorn_worker", "uvicorn"),
+        ),
+        Row(
+            name="gunicorn-asgi",
+            server="gunicorn",
+            command=(
+                *("gunicorn", "--worker-class=asgi", "--workers=1", "--bind=127.0.0.1:0"),
+                *("--graceful-timeout=1", "--no-control-socket", "{app}"),
+            ),
+        ),
+        Row(
+            name="daphne",
+            server="daphne",
+            command=("daphne", "--port=0", "--bind=127.0.0.1", "{app}"),
+            limits=ON_DAPHNE,
+        ),
+    )
+}
+
+
+def command_of(row: Row, values: Mapping[str, object]) -> list[str]:
+    """The whole command of a row, with its values put in."""
+    return [sys.executable, "-m", *(each.format_map(dict(values)) for each in row.command)]

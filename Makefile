@@ -5,12 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test check etl bench soak clean
+.PHONY: help demo test check etl matrix bench soak clean
 
 help:
 	@echo "make demo    stream a real file through a blocking function on a real server"
 	@echo "make test    formatting, lint, types, tests, coverage"
 	@echo "make etl     the ETL server's checks on every server in every mode"
+	@echo "make matrix  every server with and without the bridge, and the page that says so"
 	@echo "make bench   speed and memory against today's peers"
 	@echo "make soak    half an hour of mixed traffic with faults, and the abuse tests in full"
 	@echo "make clean   remove what the others made"
@@ -49,6 +50,11 @@ test: check
 etl: $(STAMP)
 	ETL_PODS=all $(BIN)/python -m pytest tests/etl
 
+matrix: $(STAMP)
+	rm -rf .matrix
+	MATRIX_RESULTS=.matrix $(BIN)/python -m pytest tests -m matrix
+	$(BIN)/python -m tests.matrix.render .matrix
+
 bench: $(VENV)/.bench
 	$(BIN)/python -m tests.benchmarks
 
@@ -57,4 +63,4 @@ soak: $(STAMP)
 	$(BIN)/python -m tests.soak --seconds 1800
 
 clean:
-	rm -rf .venv .venv-* .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* .matrix .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -3,15 +3,17 @@
 import argparse
 import asyncio
 import json
+import signal
 import sys
 import tempfile
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..doctor.certificate import make_certificate
 from ..doctor.checks import CHECKS
 from ..doctor.outcomes import Finding
-from ..doctor.probe import BRIDGED, checks_for, measure
+from ..doctor.probe import BRIDGED, Measured, checks_for, measure
 from ..doctor.processes import NotStarted, Processes
 from ..doctor.report import NotMeasured, Result, as_json, as_text, legend
 from ..doctor.rows import ROWS, Row, is_installed
@@ -114,13 +116,30 @@ def measure_row(row: Row, processes: Processes, names: frozenset[str] | None) ->
         return NotMeasured(row, f"needs {', '.join(row.missing)}")
     progress = Progress(row, names)
     try:
-        return asyncio.run(measure(row, processes, progress.note, names))
-    except* NotStarted as group:
-        reasons = [str(error) for error in group.exceptions]
-        failed = NotMeasured(row, f"does not start: {reasons[0]}")
+        return asyncio.run(until_signal(measure(row, processes, progress.note, names)))
+    except NotStarted as error:
+        return NotMeasured(row, f"does not start: {error}")
     finally:
         progress.end()
-    return failed
+
+
+async def until_signal(measuring: Coroutine[Any, Any, Measured]) -> Measured:
+    """Measure; let SIGINT and SIGTERM cancel that.
+
+    An exception out of a signal handler could come between the start of a process and the note
+    that is taken of it.
+
+    Raises:
+        KeyboardInterrupt: a signal came; what was started has been ended.
+    """
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(measuring)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 class Progress:

@@ -15,7 +15,7 @@ from .checks.asking import get
 from .clients.base import Broken, Connection
 from .clients.h1 import H1Connection
 from .outcomes import Finding, Outcome
-from .processes import Processes
+from .processes import NotStarted, Processes
 from .rows import Row, is_installed
 
 BARE: Final = "bare"
@@ -92,13 +92,21 @@ async def measure(
     Raises:
         NotStarted: the server does not serve.
     """
-    async with asyncio.TaskGroup() as tasks:
-        running = {
-            app: tasks.create_task(Column(row, app, processes, on_finding).run(names))
-            for app in columns
-        }
-    found = {app: task.result() for app, task in running.items()}
-    return Measured(row, found.get(BARE, {}), found[BRIDGED])
+    failed: BaseException
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            running = {
+                app: tasks.create_task(Column(row, app, processes, on_finding).run(names))
+                for app in columns
+            }
+    except* NotStarted as group:
+        failed = group
+    else:
+        found = {app: task.result() for app, task in running.items()}
+        return Measured(row, found.get(BARE, {}), found[BRIDGED])
+    while isinstance(failed, BaseExceptionGroup):  # one of them says it
+        failed = failed.exceptions[0]
+    raise failed
 
 
 class Column:

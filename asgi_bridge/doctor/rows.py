@@ -35,7 +35,7 @@ class Row:
         """The packages that it needs and that are not installed."""
         clients = {"h1": (), "h2": ("h2",), "h3": ("aioquic", "trustme")}[self.protocol]
         needed = (*self.needs, *clients, *((self.loop,) if self.loop != "asyncio" else ()))
-        return tuple(each for each in needed if not is_installed(each))
+        return tuple(each for each in dict.fromkeys(needed) if not is_installed(each))
 
     @property
     def versions(self) -> str:

@@ -30,6 +30,10 @@ class Quic(QuicConnectionProtocol):
         self.settled = asyncio.Event()  # the handshake is over, or the connection
         self.streams: dict[int, H3Exchange] = {}
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.transport = transport
+
     def new_stream(self) -> int:
         return self._quic.get_next_available_stream_id()
 
@@ -122,6 +126,7 @@ class H3Connection:
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSING):
                 await self._stack.aclose()
+        self.quic.transport.close()  # aioquic does not, if it had to be cancelled
 
 
 class H3Exchange(Incoming):

@@ -1,0 +1,157 @@
+"""`asgi-bridge doctor`: what it prints, how it ends, and that it leaves nothing running."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from asgi_bridge.cli import doctor, main
+from asgi_bridge.doctor import rows
+from asgi_bridge.doctor.outcomes import Finding, Outcome
+from asgi_bridge.doctor.rows import ROWS
+
+from .serving import LIMIT, ROOT, eventually
+
+
+def test_one_server(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--server", "uvicorn-h11", "--check", "spec-version", "tail"]) == 0
+    out, err = capsys.readouterr()
+    assert err == "asgi-bridge: measuring uvicorn-h11\n"
+    title, head, *lines = out.splitlines()
+    assert title.startswith("uvicorn-h11 (uvicorn 0.")
+    assert head.split() == ["without", "with"]
+    assert [line.split()[-2:] for line in lines[:2]] == [["lost", "ok"], ["missed", "ok"]]
+    assert "what the words mean" in lines
+
+
+def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--json", "--server", "hypercorn-h1", "--check", "no-content"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["servers"]
+    assert (row["name"], row["protocol"], row["holds"]) == ("hypercorn-h1", "h1", True)
+    assert row["checks"]["no-content"]["bridged"]["outcome"] == "ok"
+
+
+def test_what_does_not_hold_is_the_exit_code(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ROWS, "hypercorn-h1", rows.hypercorn("hypercorn-h1", limits={}))
+    arguments = ["doctor", "--server", "hypercorn-h1", "--check", "continue-not-sent"]
+    assert main(arguments) == 1
+    assert "the bridge does not hold: no 100-continue for a refused" in capsys.readouterr().out
+
+
+def test_a_limit_is_told_of_and_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--server", "hypercorn-h1", "--check", "continue-not-sent"]) == 0
+    out = capsys.readouterr().out
+    assert "wrong*\n" in out
+    assert "  * it sends the 100 by itself, before it calls the application\n" in out
+
+
+def test_missing_client(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "is_installed", lambda name: name not in ("aioquic", "trustme"))
+    monkeypatch.setattr(doctor, "is_installed", lambda name: name == "hypercorn")
+    assert main(["doctor", "--server", "hypercorn-h3"]) == 0
+    out = capsys.readouterr().out
+    assert out == "hypercorn-h3: not measured: needs aioquic, trustme\n\n\n"
+    assert main(["doctor", "--json", "--server", "hypercorn-h3"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["servers"]
+    assert row["not_measured"] == "needs aioquic, trustme"
+
+
+def test_server_that_does_not_start(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = rows.Row(name="broken", server="uvicorn", command=("asgi_bridge", "serve", "nothing"))
+    monkeypatch.setitem(ROWS, "broken", row)
+    assert main(["doctor", "--server", "broken"]) == 0
+    assert "broken: not measured: does not start: asgi-bridge: error" in capsys.readouterr().out
+
+
+def test_unknown_server(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--server", "nginx"]) == 2
+    assert "error: no server is called nginx; there are uvicorn-h11" in capsys.readouterr().err
+
+
+def test_server_that_is_not_installed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "is_installed", lambda name: False)
+    assert main(["doctor", "--server", "daphne"]) == 2
+    assert "error: daphne is not installed; pip install daphne" in capsys.readouterr().err
+    assert main(["doctor"]) == 2
+    assert "no server is installed" in capsys.readouterr().err
+
+
+def test_all_installed_servers_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "is_installed", lambda name: name in ("uvicorn", "granian"))
+    assert {row.server for row in doctor.chosen([])} == {"uvicorn", "granian"}
+
+
+class Terminal:
+    """As much of a terminal as progress is written to."""
+
+    def __init__(self) -> None:
+        self.written = ""
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> None:
+        self.written += text
+
+    def flush(self) -> None:
+        pass
+
+
+def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    progress = doctor.Progress(ROWS["uvicorn-h11"], frozenset(("tail", "head")))
+    progress.note("bare", "tail", Finding(Outcome.LOST))
+    progress.note("bridged", "head", Finding(Outcome.OK))
+    progress.end()
+    assert terminal.written.split("\r\x1b[K") == [
+        "",
+        "uvicorn-h11: starting",
+        "uvicorn-h11: 0 of 2: client leaves after its upload: all of it is read",
+        "uvicorn-h11: 1 of 2: HEAD has no body",
+        "",
+    ]
+
+
+def group_of_a_server(of: int) -> int | None:
+    """The process group of a server that a process has started, if there is one yet."""
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            _, _, fields = status.read_text().rpartition(") ")
+            if fields.split()[1] == str(of):
+                return int(status.parent.name)
+    return None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_leaves_nothing_behind(number: signal.Signals, tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "asgi_bridge", "doctor", "--server", "hypercorn-h1"],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        group = eventually(lambda: group_of_a_server(process.pid))
+        process.send_signal(number)
+        _, err = process.communicate(timeout=LIMIT)
+    assert process.returncode == doctor.INTERRUPTED
+    assert err == "asgi-bridge: measuring hypercorn-h1\n"
+    with pytest.raises(ProcessLookupError):
+        os.killpg(group, 0)
+    assert list(tmp_path.iterdir()) == []

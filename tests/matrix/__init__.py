@@ -1,0 +1,1 @@
+"""Every server, and every framework on them: measured, and rendered into docs/compatibility.md."""

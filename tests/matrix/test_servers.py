@@ -1,0 +1,94 @@
+"""Every check on every server: a few rows in each run of the tests, all in `make matrix`."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from asgi_bridge.doctor.certificate import make_certificate
+from asgi_bridge.doctor.checks import CHECKS
+from asgi_bridge.doctor.outcomes import Finding, Outcome
+from asgi_bridge.doctor.probe import BARE, BRIDGED, Measured, measure
+from asgi_bridge.doctor.processes import NotStarted, Processes
+from asgi_bridge.doctor.report import as_json
+from asgi_bridge.doctor.rows import ROWS, Row
+
+from .pending import may_fail
+from .results import record_row
+
+# One of each client, loop and server that differs most from the others.
+FAST: Final = ("uvicorn-h11", "hypercorn-h2-trio", "granian-h1")
+HTTP3: Final = frozenset(("body-lock-step-length", "body-fast-chunked", "tail", "head"))
+
+
+def measured(
+    row: Row,
+    directory: Path,
+    names: frozenset[str] | None = None,
+    columns: Sequence[str] = (BRIDGED,),
+) -> Measured:
+    """Measure a row; nothing is left running."""
+    processes = Processes(directory, make_certificate(directory))
+    try:
+        return asyncio.run(measure(row, processes, ignore, names, tuple(columns)))
+    finally:
+        processes.kill()
+
+
+def ignore(app: str, check: str, finding: Finding) -> None:
+    pass
+
+
+def failures(of: Measured) -> dict[str, Finding]:
+    return {name: of.bridged[name] for name in of.failures if not may_fail(of.row, name)}
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_bridge_holds(name: str, tmp_path: Path) -> None:
+    assert failures(measured(ROWS[name], tmp_path)) == {}
+
+
+def test_bridge_holds_over_http_3(tmp_path: Path) -> None:
+    assert failures(measured(ROWS["hypercorn-h3"], tmp_path, HTTP3)) == {}
+
+
+def test_a_loss_is_found(tmp_path: Path) -> None:
+    """The checks can fail: what the bridge cures is broken without it."""
+    asked = frozenset(("body-slow-chunked", "tail", "raises-before-body", "spec-version"))
+    without = measured(ROWS["uvicorn-httptools-uvloop"], tmp_path, asked, (BARE, BRIDGED)).bare
+    assert {name: finding.outcome for name, finding in without.items()} == {
+        "body-slow-chunked": Outcome.LOST,
+        "tail": Outcome.LOST,
+        "raises-before-body": Outcome.BROKEN,
+        "spec-version": Outcome.MISSED,
+    }
+
+
+def test_a_server_that_is_brought_down_is_replaced(tmp_path: Path) -> None:
+    asked = frozenset(("early-answer", "spec-version", "no-content"))
+    without = measured(ROWS["hypercorn-h3"], tmp_path, asked, (BARE, BRIDGED)).bare
+    assert without["early-answer"].outcome is Outcome.GONE
+    assert without["no-content"].outcome is Outcome.OK
+
+
+def test_a_server_that_does_not_start_is_told_of(tmp_path: Path) -> None:
+    row = Row(name="none", server="none", command=("asgi_bridge", "serve", "no_such_module:app"))
+    with pytest.raises(NotStarted, match="no_such_module"):
+        measured(row, tmp_path)
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("name", ROWS)
+def test_both_columns(name: str, tmp_path: Path) -> None:
+    row = ROWS[name]
+    if row.missing:
+        pytest.skip(f"needs {', '.join(row.missing)}")
+    it = measured(row, tmp_path, columns=(BARE, BRIDGED))
+    record_row(name, as_json([it]))
+    assert failures(it) == {}
+
+
+def test_limits_name_checks() -> None:
+    assert {check for row in ROWS.values() for check in row.limits} <= CHECKS.keys()

@@ -17,7 +17,7 @@ import asgi_bridge
 PACKAGE = Path(asgi_bridge.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 # Needs what an extra brings, or is for tests; all else is the core.
-BESIDE_THE_CORE = ("cli", "testing", "etl", "crossing/trio_portal.py", "__main__.py")
+BESIDE_THE_CORE = ("cli", "doctor", "testing", "etl", "crossing/trio_portal.py", "__main__.py")
 
 
 def name_of(path: Path) -> str:

@@ -70,6 +70,13 @@ async def small(scope: Scope, receive: Receive, send: Send) -> None:
     await last(send)
 
 
+async def three(scope: Scope, receive: Receive, send: Send) -> None:
+    await start(send, 200)
+    await more(send, b"one")
+    await more(send, b"two")
+    await last(send, b"three")
+
+
 async def beside(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer with how often another task had its turn while 500 messages were sent."""
     turns = 0

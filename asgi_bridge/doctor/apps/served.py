@@ -37,6 +37,7 @@ APPS: Final[dict[str, ASGIApp]] = {
     "refuse_late": reading.refuse_late,
     "short": sending.short,
     "small": sending.small,
+    "three": sending.three,
     "ticking": sending.ticking,
     "two_receivers": reading.two_receivers,
     "version": sending.version,

@@ -24,12 +24,20 @@ def status_of(app: str, method: str, status: int) -> Ask:
     return ask
 
 
-def breaks(app: str, method: str = "GET") -> Ask:
-    """A check that a failure after the first byte breaks the answer, and nothing beside it."""
+def breaks(app: str, method: str = "GET", *, alone: bool = False) -> Ask:
+    """A check that a failure after the first byte breaks the answer, and nothing beside it.
+
+    Args:
+        app: which of the applications; it fails.
+        method: a PUT has an empty body.
+        alone: nothing is asked for beside it. The clients of h2 and aioquic end the whole
+            connection when a body is shorter than its content-length; others the stream alone.
+    """
 
     async def ask(asking: Asking) -> Finding:
         connection = await asking.connect()
-        sibling = await start_sibling(connection) if connection.multiplexed else None
+        multiplexed = connection.multiplexed and not alone
+        sibling = await start_sibling(connection) if multiplexed else None
         exchange = await connection.request(method, f"/{app}")
         if method == "PUT":
             await exchange.end()

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import os
+import time
 from typing import cast
 
 from ..clients.base import exactly
@@ -13,6 +14,9 @@ from .asking import Asking, get
 # Turns that another task has while 500 messages are sent. One in ten would do; out of the air.
 TURNS = 50
 
+# Seconds that three small messages may take. They take some milliseconds.
+AT_ONCE = 1.0
+
 
 async def others_run(asking: Asking) -> Finding:
     _, body = await get(await asking.connect(), "/beside")
@@ -20,6 +24,14 @@ async def others_run(asking: Asking) -> Finding:
     if turns >= TURNS:
         return OK
     return found(Outcome.MISSED, f"another task ran {turns} times while 500 messages were sent")
+
+
+async def ends_at_once(asking: Asking) -> Finding:
+    connection = await asking.connect()
+    began = time.monotonic()
+    await get(connection, "/three")
+    seconds = time.monotonic() - began
+    return OK if seconds < AT_ONCE else found(Outcome.HANG, f"it ended after {seconds:.1f} s")
 
 
 async def version(asking: Asking) -> Finding:

@@ -126,7 +126,7 @@ CHECKS: Final[Mapping[str, Check]] = {
         title="failure after the first byte: a broken answer", ask=failing.breaks("breaking")
     ),
     "raises-midway-length": Check(
-        title="the same with a content-length", ask=failing.breaks("breaking_declared")
+        title="the same with a content-length", ask=failing.breaks("breaking_declared", alone=True)
     ),
     "returns-midway": Check(
         title="return without an end: a broken answer", ask=failing.breaks("leaving")
@@ -152,6 +152,7 @@ CHECKS: Final[Mapping[str, Check]] = {
         ask=comes_down("small", lambda: b"".join(sending.SMALL)),
         limit=10.0,
     ),
+    "stream-ends": Check(title="a streamed answer to a GET ends at once", ask=habits.ends_at_once),
     "receive-cancelled": Check(
         title="app gives up a pending receive()",
         ask=comes_back("cancelling", Pace.SLOW, declared=False),

@@ -17,7 +17,7 @@ import anyio
 
 from asgi_bridge import BridgeMiddleware, HandlerApp, Request, Response, handler
 
-from .asgi import Receive, Scope, Send, respond
+from .asgi import Receive, Scope, Send, header_of, respond
 from .client import Client
 from .delivery import (
     Answer,
@@ -133,7 +133,8 @@ class ETLApp:
     # What is asked for.
 
     def _task(self, method: str, path: str, scope: Scope) -> Task:
-        query = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
+        raw: bytes = scope.get("query_string", b"")
+        query = dict(parse_qsl(raw.decode("latin-1"))) if raw else {}
         etl_args = query.get("etl_args", "").strip()
         if method == "POST" and path == "download":
             link, name = query.get("original_url", ""), query.get("object_to", "")
@@ -142,8 +143,7 @@ class ETLApp:
             return Task(Job(name, etl_args, ""), None, link, foreign=True)
         if method not in ("GET", "PUT"):
             raise Refused(405, "Method Not Allowed", {"allow": "GET, PUT"})
-        header = b"".join(value for name, value in scope["headers"] if name == b"ais-node-url")
-        pipeline = parse_etl_pipeline(header.decode("latin-1"))
+        pipeline = parse_etl_pipeline(header_of(scope, b"ais-node-url"))
         raw_fqn = query.get("etl_fqn", "").strip()
         fqn = sanitize_fqn(raw_fqn) if raw_fqn else ""
         url = ""

@@ -10,6 +10,15 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
+def header_of(scope: Scope, wanted: bytes) -> str:
+    """A request header's value, empty where there is none; of a repeated one the first."""
+    for name, value in scope["headers"]:
+        if name == wanted:
+            text: str = value.decode("latin-1")
+            return text
+    return ""
+
+
 async def start_response(send: Send, status: int, headers: Mapping[str, str]) -> None:
     """Send a response's head."""
     raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]

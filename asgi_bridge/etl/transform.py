@@ -12,11 +12,11 @@ import io
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import IO, Any, Final
+from typing import IO, Any, Final, NamedTuple
 
 from asgi_bridge import BodyReader, Request, Response
 
+from .asgi import header_of
 from .errors import Refused, file_missing, refused_for
 from .fqn import FileAccess
 
@@ -30,8 +30,7 @@ _SMALL: Final = 1024 * 1024
 Output = bytes | bytearray | memoryview | str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """What one transform is called with.
 
     Attributes:
@@ -111,7 +110,7 @@ class Transformation:
 
     def _input(self, job: Job, request: Request) -> bytes | str:
         if not job.fqn:
-            return read_whole(request.body, request.headers.get("content-length", ""))
+            return read_whole(request.body, header_of(request.scope, b"content-length"))
         if self._direct_fqn:
             self._check(job)
             return job.fqn

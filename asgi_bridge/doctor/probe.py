@@ -87,7 +87,7 @@ async def measure(
         processes: starts it.
         on_finding: called with the column, the check's name and what was found.
         names: of the checks to make; all when left out.
-        columns: the second one, or both.
+        columns: one of them, or both.
 
     Raises:
         NotStarted: the server does not serve.
@@ -103,7 +103,7 @@ async def measure(
         failed = group
     else:
         found = {app: task.result() for app, task in running.items()}
-        return Measured(row, found.get(BARE, {}), found[BRIDGED])
+        return Measured(row, found.get(BARE, {}), found.get(BRIDGED, {}))
     while isinstance(failed, BaseExceptionGroup):  # one of them says it
         failed = failed.exceptions[0]
     raise failed
@@ -155,16 +155,11 @@ class Column:
         finding = await self._answer(check, port, check.limit)
         if finding.outcome is Outcome.OK:
             return finding
-        if not await self._alive(port):
-            return replace(
-                finding,
-                outcome=Outcome.GONE,
-                detail=f"{finding.outcome}: {finding.detail}",
-            )
-        if due and not check.passing:
+        alive = await self._alive(port)
+        if alive and due and not check.passing:
             # A machine that is busy with something else can make a hang of what is only slow.
             return await self._answer(check, port, check.limit * PATIENCE)
-        return finding
+        return finding if alive else gone_after(finding)
 
     async def _answer(self, check: Check, port: int, limit: float) -> Finding:
         began = time.monotonic()
@@ -184,6 +179,11 @@ class Column:
                 async with asyncio.timeout(ALIVE):
                     return await get(await session.connect(), "/hello") == (200, b"hello")
         return False
+
+
+def gone_after(finding: Finding) -> Finding:
+    """The same, for a server that has not survived it."""
+    return replace(finding, outcome=Outcome.GONE, detail=f"{finding.outcome}: {finding.detail}")
 
 
 class Session:

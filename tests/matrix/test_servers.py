@@ -10,7 +10,7 @@ import pytest
 from asgi_bridge.doctor.certificate import make_certificate
 from asgi_bridge.doctor.checks import CHECKS
 from asgi_bridge.doctor.outcomes import Finding, Outcome
-from asgi_bridge.doctor.probe import BARE, BRIDGED, Measured, measure
+from asgi_bridge.doctor.probe import BARE, BRIDGED, SIDE_BY_SIDE, Measured, measure
 from asgi_bridge.doctor.processes import NotStarted, Processes
 from asgi_bridge.doctor.report import as_json
 from asgi_bridge.doctor.rows import ROWS, Row
@@ -54,10 +54,15 @@ def test_bridge_holds_over_http_3(tmp_path: Path) -> None:
     assert failures(measured(ROWS["hypercorn-h3"], tmp_path, HTTP3)) == {}
 
 
+def test_other_streams_survive_a_failure(tmp_path: Path) -> None:
+    asked = frozenset(("raises-midway", "raises-midway-length"))
+    assert failures(measured(ROWS["granian-h2"], tmp_path, asked)) == {}
+
+
 def test_a_loss_is_found(tmp_path: Path) -> None:
     """The checks can fail: what the bridge cures is broken without it."""
     asked = frozenset(("body-slow-chunked", "tail", "raises-before-body", "spec-version"))
-    without = measured(ROWS["uvicorn-httptools-uvloop"], tmp_path, asked, (BARE, BRIDGED)).bare
+    without = measured(ROWS["uvicorn-httptools-uvloop"], tmp_path, asked, (BARE,)).bare
     assert {name: finding.outcome for name, finding in without.items()} == {
         "body-slow-chunked": Outcome.LOST,
         "tail": Outcome.LOST,
@@ -66,10 +71,13 @@ def test_a_loss_is_found(tmp_path: Path) -> None:
     }
 
 
-def test_a_server_that_is_brought_down_is_replaced(tmp_path: Path) -> None:
-    asked = frozenset(("early-answer", "spec-version", "no-content"))
-    without = measured(ROWS["hypercorn-h3"], tmp_path, asked, (BARE, BRIDGED)).bare
-    assert without["early-answer"].outcome is Outcome.GONE
+def test_a_server_that_is_brought_down_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = frozenset(("early-answer-unread", "no-content"))
+    monkeypatch.setitem(SIDE_BY_SIDE, BARE, 1)
+    without = measured(ROWS["hypercorn-h2-trio"], tmp_path, asked, (BARE,)).bare
+    assert without["early-answer-unread"].outcome is Outcome.GONE
     assert without["no-content"].outcome is Outcome.OK
 
 

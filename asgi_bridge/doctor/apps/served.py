@@ -5,7 +5,7 @@ from typing import Final
 from ...middleware import BridgeMiddleware
 from ...types import ASGIApp, Receive, Scope, Send
 from . import blocking, reading, sending
-from .frameworks import FRAMEWORKS
+from .frameworks import of_frameworks
 from .notes import answer, tell_note
 from .passing import lifespan, lifespan_seen, websocket
 
@@ -41,7 +41,7 @@ APPS: Final[dict[str, ASGIApp]] = {
     "ticking": sending.ticking,
     "two_receivers": reading.two_receivers,
     "version": sending.version,
-    **FRAMEWORKS,
+    **of_frameworks(),
 }
 
 

@@ -99,9 +99,9 @@ class H3Connection:
         quic.transmit()
         try:
             await quic.settled.wait()
-        except asyncio.CancelledError:
-            await connection.close()
-            raise
+        finally:
+            if not quic.settled.is_set():  # we have been cancelled
+                await connection.close()
         return connection
 
     async def request(

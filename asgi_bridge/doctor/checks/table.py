@@ -122,6 +122,13 @@ CHECKS: Final[Mapping[str, Check]] = {
         title="failure before the first byte: 500",
         ask=failing.status_of("raising_started", "GET", 500),
     ),
+    # Before those that fail midway: after one of them a process of Daphne answers no failure more.
+    "body-too-short": Check(
+        title="fewer bytes than the content-length", ask=failing.wrong_length("short")
+    ),
+    "body-too-long": Check(
+        title="more bytes than the content-length", ask=failing.wrong_length("long")
+    ),
     "raises-midway": Check(
         title="failure after the first byte: a broken answer", ask=failing.breaks("breaking")
     ),
@@ -135,12 +142,6 @@ CHECKS: Final[Mapping[str, Check]] = {
         title="blocking function fails after its first byte",
         ask=failing.breaks("blocking_breaking", "PUT"),
         bare=False,
-    ),
-    "body-too-short": Check(
-        title="fewer bytes than the content-length", ask=failing.wrong_length("short")
-    ),
-    "body-too-long": Check(
-        title="more bytes than the content-length", ask=failing.wrong_length("long")
     ),
     "message-20-mb": Check(
         title="20 MB in one message",

@@ -6,7 +6,8 @@ from .compare import complaints, id_of, listed_in, outcomes_of
 
 REPORT = """<testsuites><testsuite>
 <testcase classname="tests.test_a" name="test_b" file="tests/test_a.py"/>
-<testcase classname="tests.test_a.TestC" name="test_d[1]" file="tests/test_a.py"><failure/></testcase>
+<testcase classname="tests.test_a.TestC" name="test_d[1]" file="tests/test_a.py"><failure/>
+</testcase>
 <testcase classname="tests.test_a" name="test_e" file="tests/test_a.py"/>
 <testcase classname="tests.test_a" name="test_e" file="tests/test_a.py"><error/></testcase>
 </testsuite></testsuites>"""

@@ -11,7 +11,7 @@ import anyio.to_thread
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-from ...types import ASGIApp
+from ..asgi import ASGIApp
 from .caller import Caller
 from .loopback import HOST
 

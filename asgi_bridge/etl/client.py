@@ -4,7 +4,6 @@
 """Client: one aiohttp session for an ETL server, without retries of its own."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
@@ -16,8 +15,6 @@ from asgi_bridge import __version__
 
 from .errors import HopBroken
 from .settings import Settings
-
-logger: Final = logging.getLogger("asgi_bridge.etl")
 
 _CONNECT_TIMEOUT: Final = 30.0
 # AIStore gives an object 10 to 45 s by default, and may be told to give it more.

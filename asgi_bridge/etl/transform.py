@@ -12,7 +12,7 @@ import io
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from typing import IO, Any, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple, TypeVar
 
 from asgi_bridge import BodyReader, Request, Response
 
@@ -26,6 +26,8 @@ JOB: Final = "asgi_bridge.etl"
 # Bodies up to this size are read at once; larger ones through a buffer that grows in place, where
 # joining their chunks would hold them twice.
 _SMALL: Final = 1024 * 1024
+
+T = TypeVar("T")
 
 Output = bytes | bytearray | memoryview | str | None
 
@@ -112,7 +114,7 @@ class Transformation:
         if not job.fqn:
             return read_whole(request.body, header_of(request.scope, b"content-length"))
         if self._direct_fqn:
-            self._check(job)
+            self._found(job, str)
             return job.fqn
         with self._open(job) as file:
             return file.read()
@@ -151,17 +153,15 @@ class Transformation:
 
     # Files.
 
-    def _check(self, job: Job) -> str:
+    def _found(self, job: Job, use: Callable[[str], T]) -> T:
+        """What `use` makes of the file, if the request may have it and it is there."""
         try:
-            return self._files.check(job.fqn)
+            return use(self._files.check(job.fqn))
         except FileNotFoundError:
             raise file_missing(job.path, job.fqn) from None
 
     def _open(self, job: Job) -> IO[bytes]:
-        try:
-            return open(self._check(job), "rb")
-        except FileNotFoundError:
-            raise file_missing(job.path, job.fqn) from None
+        return self._found(job, lambda path: open(path, "rb"))
 
 
 def read_whole(body: BodyReader, content_length: str) -> bytes:

@@ -8,7 +8,8 @@
 """ObjectSocket: the WebSocket side of an ETL server."""
 
 import json
-from typing import Any
+import logging
+from typing import Any, Final
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -18,7 +19,7 @@ from asgi_bridge import HandlerApp
 from .asgi import Message, Receive, Scope, Send
 from .client import Client
 from .delivery import PUT_LENGTH, Answer, Courier, Relay, collect, deliver, hop_of
-from .errors import Refused, refused_for
+from .errors import Refused
 from .fqn import sanitize_fqn
 from .pipeline import InvalidPipelineError, parse_etl_pipeline
 from .settings import Settings
@@ -26,7 +27,9 @@ from .sinks import Sink
 from .sources import NoBody, OneMessage
 from .transform import JOB, Job
 
-_AHEAD = 1  # frames taken in ahead of their turn, beside the one that waits to be
+logger: Final = logging.getLogger("asgi_bridge.etl")
+
+_AHEAD: Final = 1  # frames taken in ahead of their turn, beside the one that waits to be
 
 
 class ProtocolError(Exception):
@@ -61,26 +64,20 @@ class ObjectSocket:
         if self._streaming:
             await send({"type": "websocket.close", "code": 1000})
             return
-        failure: Exception | None = None
-        async with anyio.create_task_group() as tasks:
-            into, out = anyio.create_memory_object_stream[bytes | str](_AHEAD)
+        into, out = anyio.create_memory_object_stream[bytes | str](_AHEAD)
+        with into, out:
+            async with anyio.create_task_group() as tasks:
 
-            async def take_in() -> None:
-                await take_frames(receive, into)
+                async def take_in() -> None:
+                    await take_frames(receive, into)
+                    tasks.cancel_scope.cancel()
+
+                tasks.start_soon(take_in)
+                try:
+                    await self._serve(out, send)
+                except ProtocolError:
+                    await send({"type": "websocket.close", "code": 1000})
                 tasks.cancel_scope.cancel()
-
-            tasks.start_soon(take_in)
-            try:
-                await self._serve(out, send)
-            except ProtocolError:
-                await send({"type": "websocket.close", "code": 1000})
-            except Exception as error:  # kept, for a task group would wrap it up
-                failure = error
-            tasks.cancel_scope.cancel()
-        into.close()
-        out.close()
-        if failure is not None:
-            raise failure
 
     async def _serve(self, frames: MemoryObjectReceiveStream[bytes | str], send: Send) -> None:
         while True:
@@ -101,14 +98,11 @@ class ObjectSocket:
         try:
             pipeline = parse_etl_pipeline(header)
             hop = hop_of(pipeline, self._settings, job.path, job.etl_args)
+            collected = await self._transform(job, content)
         except InvalidPipelineError as error:
             return text(str(error))
         except Refused as error:
             return text(f"Transform error: {reason_of(error.detail)}")
-        try:
-            collected = await self._transform(job, content)
-        except Exception as error:
-            return text(f"Transform error: {error}")
         if collected.refused:
             detail = b"".join(collected.content).decode()
             return text(f"Transform error: {reason_of(detail)}")
@@ -121,8 +115,8 @@ class ObjectSocket:
                 self._settings.retries,
                 replayable=True,
             )
-        except Exception as error:
-            refused_for(error)
+        except Exception:
+            logger.exception("%r was not delivered", job.path)
             return text("0")
         return frame_for(answer)
 

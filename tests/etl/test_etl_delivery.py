@@ -1,7 +1,8 @@
 """Retries, and what goes into a request's body, step by step."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import anyio
 import pytest
@@ -9,8 +10,20 @@ from aiohttp.abc import AbstractStreamWriter
 
 from asgi_bridge import ClientDisconnected
 from asgi_bridge.etl.asgi import Message, Scope, header_of
-from asgi_bridge.etl.delivery import Answer, collect, deliver, failure_in, length_header
+from asgi_bridge.etl.client import Client
+from asgi_bridge.etl.delivery import (
+    Answer,
+    Courier,
+    Hop,
+    Relay,
+    Run,
+    collect,
+    deliver,
+    failure_in,
+    length_header,
+)
 from asgi_bridge.etl.errors import HopBroken, Refused
+from asgi_bridge.etl.settings import Settings
 from asgi_bridge.etl.sinks import Sink, Upload, UploadPayload, WholePayload
 from asgi_bridge.testing import body, start
 
@@ -222,3 +235,19 @@ def test_no_payload_is_text() -> None:
     for payload in (WholePayload([b"a"], 1), UploadPayload(Upload())):
         with pytest.raises(TypeError):
             payload.decode()
+
+
+@on_asyncio
+@pytest.mark.anyio
+async def test_a_transform_that_is_ended_is_not_delivered() -> None:
+    async def silent(sink: Sink) -> None:
+        pass
+
+    @asynccontextmanager
+    async def source() -> AsyncIterator[Run]:
+        yield silent
+
+    settings = Settings(target_url="http://127.0.0.1:9/p")
+    courier = Courier(Client(settings), Hop("http://127.0.0.1:9/x", {}, True), Relay(0))
+    answer = await courier.put_stream(source())
+    assert (answer.status, answer.transient) == (503, False)

@@ -13,7 +13,7 @@ from asgi_bridge.etl import ETLServer, FastAPIServer
 from asgi_bridge.etl.app import path_of
 from asgi_bridge.etl.errors import Refused, UpstreamBroken, refused_for
 from asgi_bridge.etl.server import source_files
-from asgi_bridge.etl.testing import Answer, FakeStage, FakeTarget, Status, serving
+from asgi_bridge.etl.testing import Answer, FakeStage, FakeTarget, Status, When, serving
 from asgi_bridge.testing import Exchange
 from asgi_bridge.testing import request as request_message
 
@@ -191,6 +191,16 @@ def test_the_answer_of_the_next_hop(target: FakeTarget) -> None:
     assert [answer.status for answer in answers] == [204, 200, 500]
     assert answers[0].header("ais-direct-put-length") == "7"
     assert answers[1].body == b"x" * 64
+
+
+def test_a_target_that_answers_before_it_has_the_object(target: FakeTarget) -> None:
+    target.order(Status(status=200, when=When.BEFORE_BODY))
+    with serving(Stream().app) as etl:
+        large = bytes(16 * 1024 * 1024)
+        answer = etl.push("b/o", large, pipeline=[target.destination("ais/@#/d/o")])
+    assert answer.status == 503
+    assert answer.header("ais-etl-retry-reason") == "direct-put-transient"
+    assert target.stored == {}
 
 
 def test_no_secret_for_strangers(target: FakeTarget) -> None:

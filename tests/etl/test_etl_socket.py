@@ -10,10 +10,12 @@ import pytest
 from asgi_lifespan import LifespanManager
 
 from asgi_bridge.etl import ETLServer
-from asgi_bridge.etl.asgi import ASGIApp, Message
+from asgi_bridge.etl.asgi import ASGIApp, Message, Receive, Scope, Send
+from asgi_bridge.etl.client import Client
 from asgi_bridge.etl.delivery import Answer
+from asgi_bridge.etl.settings import Settings
 from asgi_bridge.etl.testing import FakeStage, FakeTarget
-from asgi_bridge.etl.websocket import frame_for, reason_of
+from asgi_bridge.etl.websocket import ObjectSocket, frame_for, reason_of
 
 ACCEPT = {"type": "websocket.accept"}
 CLOSE = {"type": "websocket.close", "code": 1000}
@@ -174,8 +176,22 @@ async def test_a_send_that_fails_ends_the_session(target: FakeTarget) -> None:
             raise OSError("gone")
 
     app: Any = Upper().app
-    with anyio.fail_after(LIMIT), pytest.raises(OSError, match="gone"):
+    with anyio.fail_after(LIMIT), pytest.raises(ExceptionGroup) as caught:
         await app({"type": "websocket", "path": "/ws", "headers": []}, receive, send)
+    assert [str(error) for error in caught.value.exceptions] == ["gone"]
+
+
+async def test_a_transform_that_is_ended(target: FakeTarget) -> None:
+    """An inner exchange that never answers, as when the server shuts down."""
+
+    async def silent(scope: Scope, receive: Receive, send: Send) -> None:
+        pass
+
+    settings = Settings(target_url=target.url)
+    work: Any = silent
+    socket = ObjectSocket(work, Client(settings), settings, streaming=False)
+    sent = await session(socket, [control(), frame(b"x")], 1)
+    assert sent == [ACCEPT, text("Transform error: the transform was ended")]
 
 
 async def test_frames_for_answers(anyio_backend: str) -> None:

@@ -4,7 +4,7 @@ It wraps what Starlette's TestClient is given, and the applications of Starlette
 a test calls them itself. `run.py` puts it in place.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import wraps
 from importlib.util import find_spec
 from typing import Any
@@ -17,7 +17,7 @@ from asgi_bridge import BridgeMiddleware
 from asgi_bridge.intake import SCOPE_KEY
 from asgi_bridge.types import Receive, Scope, Send
 
-Call = Callable[[Any, Scope, Receive, Send], Awaitable[None]]
+Call = Callable[..., Any]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -40,7 +40,7 @@ def around_client(make: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-def around_call(call: Call) -> Call:
+def around_call(call: Call) -> Any:
     """A `__call__` that goes through the bridge, unless there is one around it already."""
 
     @wraps(call)

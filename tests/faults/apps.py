@@ -21,7 +21,7 @@ from asgi_bridge.crossing.lines import Job
 from asgi_bridge.types import ASGIApp, Receive, Scope, Send
 
 # Seconds; short, for what a test waits for. Everything else is as it comes.
-TIMEOUT: Final = float(os.environ.get("FAULTS_TIMEOUT", "0.5"))
+TIMEOUT: Final = float(os.environ.get("FAULTS_TIMEOUT", "1.5"))
 LIMITS: Final = Limits(
     read_timeout=TIMEOUT, write_timeout=TIMEOUT, drain_timeout=0.3, abandon_timeout=1.0
 )

@@ -16,7 +16,7 @@ BODY: Final = b"".join(CHUNKS)
 # More than what sockets, servers and the bridge hold together, for a client that stops to read.
 MANY_BLOCKS: Final = 2000
 # Seconds for a client that will never hear anything: the server's side is over by then.
-PATIENCE: Final = 1.5
+PATIENCE: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Most tests wait for a server more than they compute.
+WORKERS ?= 2
 STAMP := $(VENV)/.installed
 
 .PHONY: help demo test check etl matrix bench soak clean
@@ -42,7 +44,7 @@ check: $(STAMP)
 
 test: check
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest --numprocesses $(WORKERS) --dist loadfile
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	sh tests/interpreters.sh

@@ -59,6 +59,7 @@ def asked(check: str, answers: Sequence[bytes]) -> Finding:
         ("early-answer", [NOT_FOUND], Finding(Outcome.WRONG, "404 instead of 413")),
         ("early-answer", [b"HTTP/1.1 413 -\r\ncontent-length: 0\r\n\r\n"], Outcome.BROKEN),
         ("continue-answered", [HELLO], Outcome.MISSED),
+        ("others-run", [b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n0"], Outcome.MISSED),
         ("raises-before-start", [HELLO], Finding(Outcome.WRONG, "200 instead of 500")),
         ("raises-before-start", [HELLO[:-1]], Outcome.BROKEN),
         ("no-content", [b"HTTP/1.1 204 -\r\n\r\n", HELLO], Outcome.OK),

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -201,3 +202,20 @@ async def test_last_resort(tmp_path: Path) -> None:
     async with asyncio.timeout(10):
         async with running.serving(STUBBORN, "bare"):
             running.kill()
+
+
+async def test_h2_server_that_resets_the_connection() -> None:
+    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        linger = struct.pack("ii", 1, 0)  # so that closing resets
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        writer.transport.abort()
+
+    async with asyncio.timeout(10):
+        server = await asyncio.start_server(reset, "127.0.0.1", 0)
+        connection = await H2Connection.open(server.sockets[0].getsockname()[1])
+        assert connection._pump is not None
+        await asyncio.wait([connection._pump])
+        await connection.close()
+        server.close()
+    assert "the connection broke" in str(connection.broken)

@@ -22,6 +22,7 @@ from asgi_bridge import (
     handler,
     open_body,
 )
+from asgi_bridge.crossing.diskqueue import DiskQueue
 from asgi_bridge.errors import phrase_of
 from asgi_bridge.testing import AppState, Exchange, body, start
 from asgi_bridge.types import ASGIApp, Receive, Scope, Send
@@ -305,3 +306,20 @@ async def test_full_spool_is_a_413_while_nothing_was_sent(pool: WorkerPool) -> N
         await exchange.until_sent(2)
     assert (exchange.status, exchange.complete) == (413, True)
     assert exchange.body == phrase_of(413).encode()
+
+
+@pytest.mark.usefixtures("small_batches")
+async def test_spool_that_cannot_be_read_cuts_the_exchange(
+    pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(queue: DiskQueue, size: int) -> bytes:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(DiskQueue, "take", broken)
+    limits = Limits(request=MARKS, response=MARKS, stall_timeout=STALL)
+    async with Exchange(handler(echo, pool=pool, limits=limits), path="/up") as exchange:
+        await write_first(exchange)
+        exchange.resume_send()
+        outcome = await exchange.wait_closed()
+    assert isinstance(outcome.exception, OSError)
+    assert not exchange.complete

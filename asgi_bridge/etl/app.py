@@ -64,6 +64,7 @@ class ETLApp:
 
     Args:
         work: runs the transform; its pool is closed with the lifespan.
+        pull: likewise, on the same pool, for objects that come from a target.
         settings: what the environment says.
         streaming: whether the server streams, and so has no WebSocket.
         flush_threshold: bytes of an answer that are held until it is whole.
@@ -73,6 +74,7 @@ class ETLApp:
     def __init__(
         self,
         work: HandlerApp,
+        pull: HandlerApp,
         settings: Settings,
         *,
         streaming: bool,
@@ -81,6 +83,7 @@ class ETLApp:
     ) -> None:
         self.ws_max_bytes = ws_max_bytes
         self._work = work
+        self._pull = pull
         self._settings = settings
         self._streaming = streaming
         self._flush_threshold = flush_threshold
@@ -181,7 +184,7 @@ class ETLApp:
         try:
             if task.hop is None:
                 async with upstream(self._client, task.url, foreign=task.foreign) as source:
-                    await self._work(source.scope(scope), source.receive, send)
+                    await self._pull(source.scope(scope), source.receive, send)
                 return
             answer = await self._deliver(task, task.hop, caller, scope, send)
             caller.leave_body()
@@ -216,12 +219,15 @@ class ETLApp:
         """What runs the inner exchange on the task's source, which is open meanwhile."""
         if task.url:
             async with upstream(self._client, task.url) as source:
-                yield partial(self._run, source.scope(scope), source.receive)
+                yield partial(run_into, self._pull, source.scope(scope), source.receive)
         else:
-            yield partial(self._run, scope, NoBody() if task.job.fqn else caller.body)
+            receive = NoBody() if task.job.fqn else caller.body
+            yield partial(run_into, self._work, {**scope, "method": "PUT"}, receive)
 
-    async def _run(self, scope: Scope, receive: Receive, sink: Sink) -> None:
-        await self._work({**scope, "method": "PUT"}, receive, sink.send)
+
+async def run_into(work: HandlerApp, scope: Scope, receive: Receive, sink: Sink) -> None:
+    """Run an inner exchange into a sink."""
+    await work(scope, receive, sink.send)
 
 
 def refuse(request: Request, response: Response) -> None:

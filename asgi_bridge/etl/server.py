@@ -6,9 +6,10 @@ import logging
 import os
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import IO, Any, Final
 
-from asgi_bridge import Limits, WorkerPool, handler
+from asgi_bridge import Limits, Watermarks, WorkerPool, handler
 
 from .app import ETLApp
 from .asgi import Receive, Scope, Send
@@ -22,6 +23,7 @@ KEEP_ALIVE_TIMEOUT: Final = 75
 WS_MAX_BYTES: Final = 16 * 1024 * 1024 * 1024
 
 _WORKERS: Final = 64
+_PIECE: Final = 1024 * 1024
 _PATIENCE: Final = 600.0  # seconds for a caller, or a next hop, that makes no progress
 
 
@@ -74,8 +76,14 @@ class ETLServer:
             logger=self.logger,
         )
         limits = Limits(read_timeout=_PATIENCE, write_timeout=_PATIENCE)
+        if not streaming:  # whole objects are in memory anyway, and larger pieces go out faster
+            piece = Watermarks(high=2 * _PIECE, low=_PIECE)
+            limits = replace(limits, message_bytes=_PIECE, response=piece)
+        pool = WorkerPool(_WORKERS, name="etl")
         self.app = ETLApp(
-            handler(work, limits=limits, pool=WorkerPool(_WORKERS, name="etl")),
+            handler(work, limits=limits, pool=pool),
+            # Targets read while they write: what they send needs no file to wait in.
+            handler(work, limits=replace(limits, duplex="full"), pool=pool),
             settings,
             streaming=streaming,
             flush_threshold=self.flush_threshold,

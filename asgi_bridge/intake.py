@@ -507,9 +507,10 @@ class Intake:
         """The body goes straight to its reader again, or there will be no more of it."""
         assert self._overflow is not None, "it ends once, and not after it was abandoned"
         self._sink, self._overflow = self._overflow.sink, None
-        failure = error or self._failure
-        if failure is not None:
-            self._fail(failure)
+        if error is not None:
+            self._cut(error)
+        elif self._failure is not None:
+            self._fail(self._failure)
         self._tell()
 
     def _discard(self, error: Exception) -> None:
@@ -527,13 +528,22 @@ class Intake:
         self._failure = error
         self._failure_traceback = error.__traceback__
         if isinstance(error, SpoolFull):
-            logger.warning("%s %s: %s", self._scope["method"], self._scope["path"], error)
-            self._discard(error)  # the rest has nowhere to go
-            if self._on_cut is not None:
-                self._on_cut(error)
+            self._cut(error)  # the rest has nowhere to go
         elif self._channel is not None and self._overflow is None:
             self._channel.end(error)
         self._tell()
+
+    def _cut(self, error: Exception) -> None:
+        """A part of the body is lost: nobody gets any more of it, and no send is waited for.
+
+        The client may be one that reads nothing until it has written everything, so a send that
+        is under way would not return by itself.
+        """
+        self._failure, self._failure_traceback = error, error.__traceback__
+        logger.warning("%s %s: %s", self._scope["method"], self._scope["path"], error)
+        self._discard(error)
+        if self._on_cut is not None:
+            self._on_cut(error)
 
     def _own_for_application(self) -> bool:
         with _claiming:

@@ -310,16 +310,16 @@ async def test_full_spool_is_a_413_while_nothing_was_sent(pool: WorkerPool) -> N
 
 @pytest.mark.usefixtures("small_batches")
 async def test_spool_that_cannot_be_read_cuts_the_exchange(
-    pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+    pool: WorkerPool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(queue: DiskQueue, size: int) -> bytes:
         raise OSError("the disk is gone")
 
     monkeypatch.setattr(DiskQueue, "take", broken)
-    limits = Limits(request=MARKS, response=MARKS, stall_timeout=STALL)
-    async with Exchange(handler(echo, pool=pool, limits=limits), path="/up") as exchange:
+    async with Exchange(handler(echo, pool=pool, limits=LIMITS), path="/up") as exchange:
         await write_first(exchange)
-        exchange.resume_send()
+        exchange.resume_send(messages=6)  # enough to have the disk read; then a send is stuck
         outcome = await exchange.wait_closed()
     assert isinstance(outcome.exception, OSError)
+    assert ("WARNING", "PUT /up: the disk is gone") in lines(caplog)
     assert not exchange.complete

@@ -1,7 +1,7 @@
 # One HTTP request and its response, between a server and any application.
 #
 # Rule 1: the start is held until there is content to go with it (protocol/response.py).
-# Rule 2: receive() has one owner (intake.py).
+# Rule 2: receive() has one owner (intake/pump.py).
 # Rule 3: the application is told of ASGI HTTP 2.4 and gets what that promises: once the client is
 #         known to be gone, send raises an OSError. No server of today does that (measured), and
 #         frameworks that are told less listen for the disconnect themselves and steal the body.

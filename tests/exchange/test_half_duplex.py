@@ -268,8 +268,8 @@ TOO_SMALL = Limits(
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let little go to disk."""
-    monkeypatch.setattr("asgi_bridge.overflow.BATCH", 2000)
-    monkeypatch.setattr("asgi_bridge.overflow.PIECE", 500)
+    monkeypatch.setattr("asgi_bridge.intake.overflow.BATCH", 2000)
+    monkeypatch.setattr("asgi_bridge.intake.overflow.PIECE", 500)
 
 
 @ALL_KINDS

@@ -4,10 +4,10 @@ from collections import deque
 from contextlib import suppress
 from typing import Protocol
 
-from .crossing.channel import ByteChannel
-from .errors import ReadTimeout
-from .protocol.request import BodyPhase, RequestBody
-from .types import Message
+from ..crossing.channel import ByteChannel
+from ..errors import ReadTimeout
+from ..protocol.request import BodyPhase, RequestBody
+from ..types import Message
 
 
 class Sink(Protocol):

@@ -19,14 +19,14 @@ import anyio
 import anyio.to_thread
 from anyio.lowlevel import RunVar
 
-from .crossing.diskqueue import DiskQueue
-from .crossing.portal import Portal
-from .crossing.waiters import LoopWaiter
-from .limits import Limits
-from .protocol.duplex import Duplex, Way
-from .protocol.request import BodyPhase, RequestBody
+from ..crossing.diskqueue import DiskQueue
+from ..crossing.portal import Portal
+from ..crossing.waiters import LoopWaiter
+from ..limits import Limits
+from ..protocol.duplex import Duplex, Way
+from ..protocol.request import BodyPhase, RequestBody
+from ..types import Message
 from .sinks import Sink
-from .types import Message
 
 T = TypeVar("T")
 

@@ -1,0 +1,137 @@
+# Who gets the body.
+#
+# Rule 1: until it is claimed the application reads through us as if we were not there. Once it is
+#         claimed, what is here and what is in flight goes to the reader, and the application's own
+#         receive() knows one message only: http.disconnect.
+# Rule 2: it is claimed once, from any thread.
+"""Intake: a request's body, for the application or for a reader."""
+
+import threading
+from functools import partial
+
+import anyio.lowlevel
+
+from ..crossing.channel import ByteChannel
+from ..crossing.inlet import loop_to_thread
+from ..crossing.portal import Portal
+from ..crossing.waiters import LoopWaiter
+from ..errors import BodyAlreadyClaimed
+from ..limits import Limits
+from ..protocol.request import BodyPhase
+from ..reader import BodyReader
+from ..types import Message, Receive, Scope
+from .pump import Pump
+from .state import Owner
+
+# Claims come from any thread; held for a comparison and an assignment, so one lock serves all.
+_claiming = threading.Lock()
+
+
+class Intake(Pump):
+    """One request's side towards the server.
+
+    Threads: the loop's, but for `claim` and `reader`.
+    """
+
+    # The application's side.
+
+    def reuses(self, receive: Receive) -> bool:
+        """Whether `receive` is this intake's own, with nobody's wrapper in between."""
+        return receive == self.receive
+
+    async def receive(self) -> Message:
+        """The wrapped application's `receive`.
+
+        Raises:
+            Exception: what the server's own `receive` raised.
+
+        Cancellation: loses nothing; the next call gets the message.
+        """
+        route = self._way()
+        mine = route.application
+        if self._owner is not Owner.READER:
+            self.start()
+            if mine is not None and mine.messages:
+                # A call under a scope that is cancelled already (that is how Starlette polls for
+                # a disconnect) must end here, and not take a chunk along.
+                await anyio.lowlevel.checkpoint()
+        while True:
+            if mine is not None and mine.messages and self._own_for_application():
+                message = mine.pop()
+                route.made_room()
+                return message
+            claimed = self._owner is Owner.READER
+            if claimed or route.overflow is None:  # what is on its way round comes first
+                if not claimed:
+                    self.raise_failure()
+                if self.client_gone:
+                    return {"type": "http.disconnect"}
+            if self._response_complete and (claimed or not self.unfinished):
+                return {"type": "http.disconnect"}
+            self.watch()
+            await self.changed()
+            # On asyncio a message may come before the cancellation of a scope is delivered; the
+            # call is to end with the cancellation then, and not with a chunk that nobody takes.
+            await anyio.lowlevel.checkpoint_if_cancelled()
+
+    def _own_for_application(self) -> bool:
+        with _claiming:
+            if self._owner is Owner.READER:
+                return False
+            self._owner = Owner.APPLICATION
+            return True
+
+    # The reader's side.
+
+    @classmethod
+    def claimed(cls, scope: Scope, receive: Receive, limits: Limits, portal: Portal) -> "Intake":
+        """A new one, whose body has been claimed."""
+        intake = cls(scope, receive, limits, portal)
+        intake._owner = Owner.READER
+        return intake
+
+    def claim(self) -> None:
+        """Take the body for a reader; any thread.
+
+        Raises:
+            BodyAlreadyClaimed: there is a reader, or the application has read from it itself.
+        """
+        with _claiming:
+            if self._owner is not Owner.NOBODY:
+                raise BodyAlreadyClaimed(f"the request body cannot be claimed: {self._owner.value}")
+            self._owner = Owner.READER
+
+    def reader(self, *, start: bool = True) -> BodyReader:
+        """The reader of a body that was claimed; any thread, once.
+
+        Args:
+            start: begin to take messages in at once; else with the reader's first wait, which is
+                what keeps a 100-continue from being sent for a body that nobody reads.
+        """
+        loop_thread_id = self.portal.thread_id
+        here = threading.get_ident() == loop_thread_id
+        ended = self._body is not None and self._body.phase is BodyPhase.ENDED
+        if here and ended:
+            route = self._way()
+            if route.overflow is None:
+                return BodyReader(None, loop_thread_id, route.take_chunks())  # needs no channel
+        channel, room, receiver = loop_to_thread(
+            self.portal,
+            self.limits.request,
+            timeout=self.limits.read_timeout,
+            pace=self.limits.pace,
+            on_demand=None if start else self._start_soon,
+        )
+        if here:
+            self._connect(channel, room, start)
+        else:
+            self.portal.post(partial(self._connect, channel, room, start))
+        return BodyReader(receiver, loop_thread_id)
+
+    def _start_soon(self) -> None:
+        self.portal.post(self.start)
+
+    def _connect(self, channel: ByteChannel[bytes], room: LoopWaiter, start: bool) -> None:
+        self._way().connect(channel, room, over=self._response_complete)
+        if start:
+            self.start()

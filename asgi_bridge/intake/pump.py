@@ -1,0 +1,196 @@
+# The one owner of a server's receive().
+#
+# Rule 1: nobody else awaits it, and there is never more than one call pending. Two at once lose or
+#         split messages on every server.
+# Rule 2: a pending receive() is not cancelled before the response is complete; some servers would
+#         throw away what they have just read. So it is awaited by a pump, which is started when
+#         somebody first wants something from it, and not before: in a task of its own, or in the
+#         server's where the whole exchange is ours (take_in).
+# Rule 3: the pump reads ahead, within bounds in bytes, and stops when they are reached (route.py).
+"""Pump: awaits receive(), and puts what comes where it is to go."""
+
+from collections.abc import Callable
+
+import anyio
+
+from ..crossing.portal import Running
+from ..errors import ExchangeOver, ReadTimeout
+from ..protocol.request import BodyPhase, announces_body
+from .route import Route
+from .state import Owner, RequestState
+
+
+class Pump(RequestState):
+    """One request, of which messages are fetched. Threads: the loop's."""
+
+    _route: Route | None = None  # made when something comes, or a reader
+    _pump: Running | None = None
+    _watching = False  # whether the pump goes on after the body, for the disconnect
+    _response_complete = False
+
+    # What is known.
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nobody has asked for anything, so that there is nothing to close."""
+        return self._body is None and self._owner is Owner.NOBODY
+
+    @property
+    def quiet(self) -> bool:
+        """Whether the body has come whole and nothing runs that `close` would have to stop."""
+        return (
+            self._pump is None
+            and (self._route is None or self._route.overflow is None)
+            and self._body is not None
+            and self._body.phase is BodyPhase.ENDED
+        )
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the client is still sending a body that somebody has begun to take in."""
+        return self._pump is not None and self.body.coming
+
+    @property
+    def unread(self) -> bool:
+        """Whether the client may still be sending a body, begun or not, that can be drained.
+
+        One that has not been invited by a 100 is not coming, and draining would invite it.
+        """
+        if self._pump is not None or self._body is not None:
+            return self.unfinished
+        if not announces_body(self._scope):
+            return False
+        return not (self.framing.expects_continue or self.client_gone)
+
+    # The pump.
+
+    def start(self) -> None:
+        """Begin to take the body in, if that has not begun."""
+        if self._pump is None and self._may_receive():
+            self._pump = self.portal.spawn(self._run_pump)
+
+    async def take_in(self, on_wait: Callable[[], None]) -> None:
+        """Take the body in, in the caller's own task, if that has not begun.
+
+        Args:
+            on_wait: called, on the loop, if that takes more than what has come already.
+        """
+
+        def wait(running: Running) -> None:
+            self._pump = running
+            on_wait()
+
+        if self._pump is not None:
+            await self.portal.checkpoint()  # it takes in what has come
+        elif self._may_receive():
+            await self.portal.run_here(self._run_pump, wait)
+
+    async def invite(self) -> None:
+        """`start`, and see that the server's receive() has been called when this returns."""
+        self.start()
+        for _ in range(2):  # trio may run us before the pump once, but not twice
+            await self.portal.checkpoint()
+
+    def watch(self) -> None:
+        """Go on after the body, so that the disconnect is noticed when it comes."""
+        self._watching = True
+        self.start()
+
+    def _may_receive(self) -> bool:
+        return not (self._response_complete or self.client_gone) and self.failure is None
+
+    async def _run_pump(self) -> None:
+        route = self._way()
+        try:
+            body, receive = self.body, self._server_receive
+            while body.coming or (self._watching and not self.client_gone):
+                message = await receive()
+                chunk = body.feed(message)
+                if body.phase is BodyPhase.GONE:
+                    self.client_gone = True
+                has_room = route.sink.put(message, chunk)
+                self.tell_news()
+                # once the body has ended only the disconnect can come, which needs no room
+                while not has_room and body.coming:
+                    await route.make_room()
+                    has_room = route.sink.has_room()
+        except Exception as error:
+            route.fail(error)
+            self.tell()
+        finally:
+            self._pump = None
+
+    def _way(self) -> Route:
+        if self._route is None:
+            self._route = Route(self, claimed=self._owner is Owner.READER)
+        return self._route
+
+    # What waits for the body without reading it.
+
+    async def until_sent(self) -> None:
+        """Wait until the client has sent all of its body, for a response that is to come after it.
+
+        Raises:
+            ReadTimeout: nothing came for `Limits.read_timeout` seconds.
+            SpoolFull: nobody reads the body, and there is no room for the rest of it.
+            ClientDisconnected: the client went away.
+            Exception: what the server's own `receive` raised.
+        """
+        self.start()
+        self.sends += 1  # nothing moves on this side, as if a send were under way
+        while self.body.coming and self.failure is None:
+            before = self.body.received
+            with anyio.move_on_after(self.limits.read_timeout) as scope:
+                await self.changed()
+            if scope.cancelled_caught and self.body.received == before:
+                raise ReadTimeout(f"no request bytes for {self.limits.read_timeout} s")
+        self.sends += 1
+        self.raise_failure()
+        if self.client_gone:
+            raise self.gone_error()
+
+    async def drain(self) -> None:
+        """Take in an upload that nobody will read, before the last message of its response.
+
+        Sending that message while messages queue up kills the connection on one server and
+        dead-locks the send on another; a client that is still writing may lose the response. It
+        goes on, within the bounds of `Limits`, until the body ends; after that the pump still
+        throws away what comes, so that the last send cannot be held up by it.
+        """
+        self._way().discard(ExchangeOver("the response is complete"))
+        self.start()
+        bound = self.body.received + self.limits.drain_bytes
+        with anyio.move_on_after(self.limits.drain_timeout):
+            while self.unfinished and self.body.received < bound:
+                await self.changed()
+
+    # The end.
+
+    def response_complete(self) -> None:
+        """The response is complete: whoever still waits in `receive` gets its disconnect."""
+        self._response_complete = True
+        if self._waiting:
+            self.tell()
+
+    def break_reader(self, error: BaseException) -> None:
+        """Make the reader, waiting or not, meet `error`; what it has not taken is dropped."""
+        if self._route is not None:
+            self._route.break_reader(error)
+
+    async def close(self, error: BaseException) -> None:
+        """The exchange is over: stop the pump, and wake a reader that is still there.
+
+        Args:
+            error: what a read raises from now on.
+        """
+        self._response_complete = True
+        self.break_reader(error)
+        if (pump := self._pump) is not None:
+            pump.cancel()
+            # it ends as soon as the server's receive() lets go of it
+            with anyio.move_on_after(self.limits.abandon_timeout, shield=True):
+                await pump.wait()
+        if self._route is not None:
+            with anyio.move_on_after(self.limits.abandon_timeout, shield=True):
+                await self._route.aclose()
+        self.tell()

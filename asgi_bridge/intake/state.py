@@ -1,0 +1,189 @@
+# What is known of a request, and who is told when that changes.
+#
+# Rule 1: a disconnect, and an exception out of the server's receive(), are latched: everyone who
+#         asks is told, however often.
+# Rule 2: what most requests never touch stands once, in the class, and not in each of them: an
+#         application that only answers must not pay for what it does not use.
+"""RequestState: the facts that an intake and those around it go by."""
+
+from collections.abc import Callable
+from enum import Enum
+from types import TracebackType
+from typing import Final
+
+from ..crossing.portal import Portal
+from ..crossing.waiters import LoopWaiter
+from ..errors import ClientDisconnected
+from ..limits import Limits
+from ..protocol.request import BodyPhase, Framing, RequestBody, framing_of
+from ..types import Receive, Scope
+
+# Where a scope carries its intake, so that open_body finds it through any framework.
+SCOPE_KEY: Final = "asgi_bridge"
+
+
+class Owner(Enum):
+    """Whom the body's messages belong to."""
+
+    NOBODY = "nobody has asked yet"
+    APPLICATION = "the application has read from it itself"
+    READER = "it has a reader already"
+
+
+class RequestState:
+    """One request.
+
+    Attributes:
+        client_gone: whether the server has told of the disconnect; to be read only.
+        failure: what the server's receive() raised, or what befell the body on its way round.
+        sends: how many sends to the server were begun or ended, so odd while one is under way.
+            Whoever sends counts them, while a response streams.
+        wanted: whether anybody will read the rest of the body; asked when it finds no room.
+
+    Args:
+        scope: the request's scope.
+        receive: the server's callable.
+        limits: what may be held.
+        portal: the loop that the request runs on.
+
+    Threads: the loop's.
+    """
+
+    client_gone = False
+    failure: Exception | None = None
+    sends = 0
+    wanted: Callable[[], bool] | None = None  # None: as far as anyone knows
+    _owner = Owner.NOBODY  # see intake.py
+    _failure_traceback: TracebackType | None = None  # belongs to failure
+    _told: str | None = None  # what the server's send() said of the disconnect
+    _framing: Framing | None = None  # made when first asked for
+    _body: RequestBody | None = None  # likewise
+    _on_gone: Callable[[], None] | None = None
+    _on_cut: Callable[[Exception], None] | None = None
+    _on_ready: Callable[[], None] | None = None
+
+    def __init__(self, scope: Scope, receive: Receive, limits: Limits, portal: Portal) -> None:
+        self.portal = portal
+        self.limits = limits
+        self._scope = scope
+        self._server_receive = receive
+        self._waiting: list[LoopWaiter] = []  # tasks inside changed()
+
+    def __str__(self) -> str:
+        return f"{self._scope['method']} {self._scope['path']}"
+
+    @property
+    def body(self) -> RequestBody:
+        """What the request body has come to so far."""
+        if self._body is None:
+            self._body = RequestBody(self.framing.length, self.limits.max_body_bytes)
+        return self._body
+
+    @property
+    def framing(self) -> Framing:
+        """What the request's headers say about its body."""
+        if self._framing is None:
+            self._framing = framing_of(self._scope.get("headers", ()))
+        return self._framing
+
+    @property
+    def declared_too_long(self) -> bool:
+        """Whether the Content-Length alone is above the limit, so that nothing need be read."""
+        limit, length = self.limits.max_body_bytes, self.framing.length
+        return limit is not None and length is not None and length > limit
+
+    @property
+    def ready(self) -> bool:
+        """Whether the body has ended, one way or another, or has filled the prefetch."""
+        body = self.body
+        return (
+            body.phase is not BodyPhase.OPEN
+            or self.failure is not None
+            or body.received >= min(self.limits.prefetch_bytes, self.limits.request.high)
+        )
+
+    def count_sends(self) -> int:
+        """`sends`, for those who ask now and then."""
+        return self.sends
+
+    def use_limits(self, limits: Limits) -> None:
+        """Go by the limits of the handler that is about to claim the body."""
+        self.limits = limits
+        self.body.limit = limits.max_body_bytes
+
+    # What is latched.
+
+    def gone_error(self) -> ClientDisconnected:
+        """What a send meets once the client is known to be gone."""
+        told = self._told or f"the client went away after {self.body.received} bytes of body"
+        return ClientDisconnected(told)
+
+    def client_left(self, told: str) -> None:
+        """Latch a disconnect that the server's send() told of."""
+        self.client_gone = True
+        self._told = told
+        self.tell()
+
+    def latch(self, failure: Exception) -> None:
+        """Latch what went wrong."""
+        self.failure, self._failure_traceback = failure, failure.__traceback__
+
+    def raise_failure(self) -> None:
+        """Raise what was latched, if anything was.
+
+        Raises:
+            Exception: that, as it was raised first.
+        """
+        if self.failure is not None:
+            raise self.failure.with_traceback(self._failure_traceback)
+
+    # Who is told.
+
+    def on_gone(self, callback: Callable[[], None] | None) -> None:
+        """Have `callback` called, on the loop, when the client goes away; now if it has.
+
+        Args:
+            callback: None for no one, once the answer is about to be complete.
+        """
+        self._on_gone = callback
+        if self.client_gone:
+            self.tell()
+
+    def on_cut(self, callback: Callable[[Exception], None] | None) -> None:
+        """Have `callback` called, on the loop, with the reason, if the exchange has to be cut."""
+        self._on_cut = callback
+
+    def on_ready(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called, on the loop, when the request becomes ready."""
+        self._on_ready = callback
+
+    def cut(self, error: Exception) -> None:
+        """Latch that a part of the body is lost, and have the exchange cut."""
+        self.latch(error)
+        if self._on_cut is not None:
+            self._on_cut(error)
+
+    async def changed(self) -> None:
+        """Wait until something has changed."""
+        waiter = self.portal.waiter()
+        self._waiting.append(waiter)
+        try:
+            await waiter.wait()
+        finally:
+            self._waiting.remove(waiter)
+
+    def tell(self) -> None:
+        """Something has changed: let those look who wait for it."""
+        for waiter in self._waiting:
+            waiter.ring()
+        if self._on_ready is not None and self.ready:
+            ready, self._on_ready = self._on_ready, None
+            ready()
+        if self._on_gone is not None and self.client_gone:
+            gone, self._on_gone = self._on_gone, None
+            gone()
+
+    def tell_news(self) -> None:
+        """`tell`, after each message: only where somebody may have waited for it."""
+        if self._waiting or self._on_ready is not None or self.client_gone:
+            self.tell()

@@ -1,0 +1,224 @@
+# The way out of a blocking function: what it has written goes to the server's send.
+#
+# Rule 1: a function's whole output, where it is small, goes out with its length.
+# Rule 2: once the response streams, the disconnect is watched for, and whatever waits (the
+#         function in a read or a write, this task in a send) is let go by it.
+# Rule 3: a failure before the first byte is a status. After it, it is raised, and the server cuts
+#         the connection. The last message is only ever sent for a function that returned.
+"""Answer: sends what a function on a worker has written."""
+
+from collections import deque
+from contextlib import suppress
+
+import anyio
+
+from ..crossing.channel import EndOfStream
+from ..crossing.outlet import Outlet
+from ..crossing.work import Work
+from ..errors import ClientDisconnected
+from ..intake import Intake
+from ..limits import YIELD_BYTES, Limits
+from ..protocol.pieces import pieces
+from ..protocol.refusal import refusal_of
+from ..types import Message, RawHeaders, Scope, Send
+from ..writer import Response
+from .patience import be_patient
+
+
+class Answer:
+    """One response.
+
+    Args:
+        scope: the request's scope.
+        intake: its side towards the server.
+        send: the server's callable.
+        limits: what may be held and how long to wait.
+
+    Attributes:
+        cut: why the exchange was aborted, None where it was not.
+
+    Threads: the loop's.
+    """
+
+    cut: BaseException | None = None
+    _job: Work
+    _sending: anyio.CancelScope | None = None  # around the sends of a stream
+    _complete = False  # a stream's last message has been sent
+
+    def __init__(self, scope: Scope, intake: Intake, send: Send, limits: Limits) -> None:
+        self._scope = scope
+        self._intake = intake
+        self._send = send
+        self._limits = limits
+        portal = intake.portal
+        # a response that is held waits for the rest of the request, which has a limit of its own
+        timeout = None if limits.duplex == "half" else limits.write_timeout
+        outlet: Outlet[bytes] = Outlet(portal, limits.response, timeout=timeout)
+        self._output = outlet
+        self._response = Response(
+            outlet,
+            method=scope["method"],
+            loop_thread_id=portal.thread_id,
+            message_bytes=limits.message_bytes,
+        )
+
+    def __str__(self) -> str:
+        return f"{self._scope['method']} {self._scope['path']}"
+
+    def abort(self, error: BaseException) -> None:
+        """Let go whoever waits: the function, and a send that may never return."""
+        self.cut = self.cut or error
+        self._output.break_with(error)
+        if self._sending is not None:
+            self._sending.cancel()
+
+    def _client_gone(self) -> None:
+        self.abort(self._intake.gone_error())
+
+    def _wanted(self) -> bool:
+        """Whether the function may still read."""
+        return not self._job.over
+
+    async def _answer(self) -> None:
+        try:
+            batch, over = await self._first_batch()
+        except Exception as error:
+            if self._response.started or self._intake.client_gone:
+                raise
+            await self._refuse(error)
+            return
+        if over:
+            await self._send_whole(batch)
+        else:
+            head = self._response.head
+            await self._stream(head.status, head.headers, batch)
+
+    async def _send_whole(self, batch: deque[bytes]) -> None:
+        """Send all of the output, with its length."""
+        head = self._response.head
+        headers = head.headers
+        size = len(batch[0]) if len(batch) == 1 else sum(map(len, batch))
+        if head.declared is None and not head.bodiless:
+            headers = [*headers, (b"content-length", b"%d" % size)]
+        if size <= self._limits.message_bytes:
+            whole = batch[0] if len(batch) == 1 else b"".join(batch)
+            await self._send_last(head.status, headers, whole)
+        else:
+            await self._stream(head.status, headers, batch)
+
+    async def _first_batch(self) -> tuple[deque[bytes], bool]:
+        """The first output, and whether that is all of it.
+
+        Where it is not, the loop goes round once more. That costs microseconds and lets a function
+        that is just about to return do so: its response then goes out with its length.
+        """
+        output = self._output
+        try:
+            batch = await output.take()
+        except EndOfStream:
+            return deque(), True
+        if output.exhausted:
+            return batch, True
+        await self._intake.portal.checkpoint()
+        # What is raised here is met again: the end is `exhausted`, and a failure after the first
+        # byte is raised once that byte has gone out.
+        with suppress(Exception):
+            batch += output.take_held() or ()
+        return batch, output.exhausted
+
+    async def _stream(self, status: int, headers: RawHeaders, batch: deque[bytes]) -> None:
+        intake = self._intake
+        invited = status < 300 or not intake.framing.expects_continue
+        if invited and intake.framing.expects_continue:
+            # The function writes before it reads. Servers drop the 100 once the response has
+            # begun, so the body is invited now or never; an error status does not want it.
+            await intake.invite()
+        if invited and self._limits.duplex == "half":
+            try:
+                await intake.until_sent()
+            except Exception as error:
+                if intake.client_gone:
+                    raise
+                self.abort(error)
+                await self._refuse(error)
+                return
+        with anyio.CancelScope() as self._sending:
+            intake.on_gone(self._client_gone)
+            intake.on_cut(self.abort)
+            intake.wanted = self._wanted
+            if invited:
+                intake.watch()
+            patience = be_patient(intake, self.abort)
+            try:
+                await self._forward(
+                    {"type": "http.response.start", "status": status, "headers": headers}
+                )
+                await self._send_batches(batch)
+            finally:
+                if patience is not None:
+                    patience.cancel()
+        if intake.client_gone and not self._complete:
+            raise intake.gone_error()
+        if self._sending.cancelled_caught:
+            assert self.cut is not None, "only abort cancels it"
+            raise self.cut
+
+    async def _send_batches(self, batch: deque[bytes]) -> None:
+        if not any(batch):  # the function has sent the bare head
+            await self._forward(body(b"", more_body=True))
+        with suppress(EndOfStream):
+            while True:
+                unyielded = 0
+                for piece in pieces(batch, self._limits.message_bytes):
+                    await self._forward(body(piece, more_body=True))
+                    self._output.used(len(piece))
+                    # A server's send() may never suspend, and other tasks must run: one of them
+                    # may be about to tell that the client has gone.
+                    unyielded += len(piece)
+                    if unyielded >= YIELD_BYTES:
+                        unyielded = 0
+                        await self._intake.portal.checkpoint()
+                await self._intake.portal.checkpoint()
+                batch = await self._output.take()
+        if self._intake.unfinished:
+            await self._intake.drain()
+        # Some servers tell of the disconnect while they send the last message; to cancel that
+        # would break off their work on the connection. Only its timeout may.
+        self._intake.on_gone(None)
+        await self._forward(body(b"", more_body=False))
+        self._complete = True
+
+    async def _send_last(self, status: int, headers: RawHeaders, whole: bytes) -> None:
+        """Send a whole response."""
+        intake = self._intake
+        untouched = intake.declared_too_long and not intake.framing.expects_continue
+        if untouched or intake.unfinished:
+            await intake.drain()
+        await self._forward(
+            {"type": "http.response.start", "status": status, "headers": headers},
+            {"type": "http.response.body", "body": whole, "more_body": False},
+        )
+
+    async def _forward(self, *messages: Message) -> None:
+        if self._intake.client_gone:
+            raise self._intake.gone_error()
+        self._intake.sends += 1  # odd while a send is under way, see _lose_patience
+        try:
+            for message in messages:
+                await self._send(message)
+        except OSError as error:  # ASGI, HTTP sub-spec 2.4: what send raises for a client that left
+            raise ClientDisconnected(f"the client went away: {error}") from error
+        self._intake.sends += 1
+
+    async def _refuse(self, error: Exception) -> None:
+        """Answer a failure before the first byte with its status, or with 500 and raise it."""
+        refusal = refusal_of(error)
+        body = b"" if self._scope["method"] == "HEAD" else refusal.body
+        await self._send_last(refusal.status, refusal.headers, body)
+        if refusal.unexpected:
+            raise error
+
+
+def body(chunk: bytes, *, more_body: bool) -> Message:
+    """A message of a response's body."""
+    return {"type": "http.response.body", "body": chunk, "more_body": more_body}

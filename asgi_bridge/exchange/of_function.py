@@ -1,0 +1,216 @@
+# One HTTP request, answered by a blocking function.
+#
+# The way of the data: intake -> channel -> the function, on a worker -> channel -> send.
+#
+# Rule 1: a small request costs one hop and no task: its body is taken in by the server's own task
+#         before a worker is asked, the function's whole output comes back with its end, and nothing
+#         listens meanwhile. A body that has to be waited for stays with the server's task, and the
+#         exchange goes on in a task of its own, beside it: so `receive` and whatever an application
+#         in between has put around it is only ever awaited in one task.
+# Rule 2: however the exchange ends, its worker is woken first and then waited for, within a bound.
+"""HandlerExchange: runs one blocking function for one request."""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Final, TypeAlias
+
+import anyio
+
+from ..crossing.pool import Begins, WorkerPool
+from ..crossing.portal import Running
+from ..crossing.work import Work
+from ..errors import (
+    BodyTooLarge,
+    ExchangeOver,
+    Overloaded,
+    TotalTimeout,
+    caused_by_disconnect,
+)
+from ..intake import Intake
+from ..limits import Limits
+from ..protocol.request import BodyPhase
+from ..request import Request
+from ..types import Scope, Send
+from ..writer import Response
+from .answer import Answer
+
+logger: Final = logging.getLogger("asgi_bridge")
+
+Function: TypeAlias = Callable[[Request, Response], None]
+
+
+class HandlerExchange(Answer):
+    """One request on its way through a blocking function.
+
+    Args:
+        function: what a worker calls; it writes to the response.
+        scope: the request's scope, a copy of the server's.
+        intake: the owner of the server's receive(), with its body claimed.
+        send: the server's callable.
+        pool: where the function runs.
+        limits: what may be held and how long to wait.
+    """
+
+    _begins: Begins | None = None  # None until the pool has been asked
+    _aside: Running | None = None  # where the exchange goes on while the body comes
+    _aside_error: BaseException | None = None  # what that raised
+
+    def __init__(
+        self,
+        function: Function,
+        scope: Scope,
+        intake: Intake,
+        send: Send,
+        *,
+        pool: WorkerPool,
+        limits: Limits,
+    ) -> None:
+        super().__init__(scope, intake, send, limits)
+        self._pool = pool
+        self._request = Request(scope)
+        self._job = Work(partial(function, self._request, self._response), self._output)
+
+    async def run(self) -> None:
+        """Answer the request.
+
+        Raises:
+            Exception: what the function raised, unless it stood for a status or the client left;
+                and what the server's `send` raised.
+        """
+        intake = self._intake
+        # With Expect: 100-continue the first receive() is what invites the body, so it waits
+        # for the function's first read; one that refuses without reading invites nothing.
+        if not (intake.framing.expects_continue or intake.declared_too_long):
+            try:
+                await intake.take_in(self._step_aside)
+            except BaseException:
+                await self._call_off()
+                raise
+        if self._aside is None:
+            await self._serve()
+        else:
+            await self._join()
+
+    def _step_aside(self) -> None:
+        """The body is not here yet: go on in a task of its own, beside the intake's pump."""
+        self._aside = self._intake.portal.spawn(self._serve_aside)
+
+    async def _serve_aside(self) -> None:
+        try:
+            await self._serve()
+        except BaseException as error:
+            self._aside_error = error
+            raise
+
+    async def _join(self) -> None:
+        """Wait for the task aside, and raise what it raised."""
+        assert self._aside is not None, "only called with a task aside"
+        try:
+            await self._aside.wait()
+        except BaseException:
+            await self._call_off()
+            raise
+        error, self._aside_error = self._aside_error, None
+        if error is not None:
+            raise error
+
+    async def _call_off(self) -> None:
+        """Cancel the task aside and wait for it: its own winding down is bounded."""
+        if self._aside is not None:
+            self._aside.cancel()
+            with anyio.CancelScope(shield=True):
+                await self._aside.wait()
+
+    async def _serve(self) -> None:
+        """Run the function and answer."""
+        intake = self._intake
+        reason: BaseException | None = None
+        timer: Running | None = None
+        try:
+            if self._limits.total_timeout is not None:
+                timer = intake.portal.spawn(self._run_out)
+            invited = not (intake.framing.expects_continue or intake.declared_too_long)
+            if self._begin(invited) is Begins.WITH_LINGER:
+                await intake.portal.checkpoint()  # the loop lingers
+            whole = self._output.take_whole()
+            if whole is None:
+                await self._answer()
+            else:
+                await self._send_whole(whole)
+        except BaseException as error:
+            reason = self._reason_of(error)
+            if not isinstance(error, Exception) or not caused_by_disconnect(error):
+                raise
+            logger.info("%s: %s", self, error)
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if not (self._job.over and intake.quiet):
+                await self._wind_down(reason or ExchangeOver("the exchange is over"))
+
+    # Before the function runs.
+
+    def _begin(self, invited: bool) -> Begins:
+        """See that the function is run, as soon as it may."""
+        intake, portal, job = self._intake, self._intake.portal, self._job
+        self._request.body = intake.reader(start=invited)
+        whole = intake.body.phase is BodyPhase.ENDED
+        try:
+            if intake.declared_too_long:
+                raise BodyTooLarge(self._limits.max_body_bytes or 0)
+            begins = self._pool.submit(
+                job, ready=whole or intake.ready, may_linger=whole and portal.can_linger
+            )
+        except (BodyTooLarge, Overloaded, ExchangeOver) as error:
+            job.refused(error)
+            begins = Begins.NOW
+        self._begins = begins
+        if begins is Begins.WITH_LINGER:
+            portal.linger_soon(self._pool.linger)
+        elif begins is Begins.LATER:
+            intake.on_ready(self._promote)
+            intake.on_gone(self._client_gone)
+            if invited:
+                intake.watch()  # a client that leaves the line makes room in it
+        return begins
+
+    def _promote(self) -> None:
+        self._pool.promote(self._job)
+
+    async def _run_out(self) -> None:
+        """Abort the exchange when its time has run out."""
+        assert self._limits.total_timeout is not None, "only spawned with a limit"
+        await anyio.sleep(self._limits.total_timeout)
+        error = TotalTimeout(f"the exchange took longer than {self._limits.total_timeout} s")
+        self._intake.break_reader(error)
+        self.abort(error)
+
+    def abort(self, error: BaseException) -> None:
+        if self._pool.withdraw(self._job):
+            self._job.refused(error)
+        super().abort(error)
+
+    # The end.
+
+    def _reason_of(self, error: BaseException) -> BaseException:
+        """What a function that is still running meets in its reads and writes from now on."""
+        if self._intake.client_gone:
+            return self._intake.gone_error()
+        if caused_by_disconnect(error):
+            return error
+        return ExchangeOver(f"the exchange ended early: {error!r}")
+
+    async def _wind_down(self, reason: BaseException) -> None:
+        job = self._job
+        self._output.break_with(reason)
+        await self._intake.close(reason)
+        if self._begins is None or self._pool.withdraw(job):
+            return  # it will not run
+        await job.wait_over(self._intake.portal, self._limits.abandon_timeout)
+        if not job.over:
+            logger.warning(
+                "%s: its worker is still busy %s s after the exchange ended; it is left alone",
+                self,
+                self._limits.abandon_timeout,
+            )

@@ -223,8 +223,9 @@ async def test_note_of_an_upload() -> None:
         query_string=b"key=upload",
         receive=[request(b"ab", more_body=True), request(b"c")],
     )
-    await exchange.run()
-    assert await noted("upload") == b"3 bytes, the end"
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(exchange.run)
+        assert await noted("upload") == b"3 bytes, the end"
 
 
 async def test_nobody_notes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,13 +60,16 @@ def test_other_streams_survive_a_failure(tmp_path: Path) -> None:
 
 
 def test_a_loss_is_found(tmp_path: Path) -> None:
-    """The checks can fail: what the bridge cures is broken without it."""
-    asked = frozenset(("body-slow-chunked", "tail", "raises-before-body", "spec-version"))
+    """The checks can fail: what the bridge cures is broken without it.
+
+    Whoever listens for the disconnect loses its body only most times, so not every check will do.
+    """
+    asked = frozenset(("tail", "raises-before-body", "others-run", "spec-version"))
     without = measured(ROWS["uvicorn-httptools-uvloop"], tmp_path, asked, (BARE,)).bare
     assert {name: finding.outcome for name, finding in without.items()} == {
-        "body-slow-chunked": Outcome.LOST,
         "tail": Outcome.LOST,
         "raises-before-body": Outcome.BROKEN,
+        "others-run": Outcome.MISSED,
         "spec-version": Outcome.MISSED,
     }
 

@@ -16,6 +16,7 @@ class Note:
     def __init__(self) -> None:
         self.text = "nothing noted"
         self.written = anyio.Event()
+        self.asked_for = anyio.Event()
 
 
 _notes: dict[str, Note] = {}
@@ -35,9 +36,16 @@ def write_note(scope: Scope, text: str) -> None:
         note.written.set()
 
 
+async def until_asked_for(scope: Scope) -> None:
+    """Wait until somebody asks for the note of a request: its client has left it by then."""
+    with anyio.move_on_after(PATIENCE):
+        await note_of(scope).asked_for.wait()
+
+
 async def tell_note(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer with the note of another request, once it is written."""
     note = note_of(scope)
+    note.asked_for.set()
     with anyio.move_on_after(PATIENCE):
         await note.written.wait()
     await answer(send, note.text.encode())

@@ -3,7 +3,7 @@
 import anyio
 
 from ...types import Receive, Scope, Send
-from .notes import answer, last, more, start, write_note
+from .notes import answer, last, more, start, until_asked_for, write_note
 
 # Seconds after which a pending receive() is given up, to be called again at once.
 IMPATIENCE = 0.004
@@ -84,12 +84,12 @@ async def two_receivers(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def note_upload(scope: Scope, receive: Receive, send: Send) -> None:
-    """Read some, say so, wait, read the rest; note how much it was and how it ended."""
+    """Read some, and the rest once its client has left; note how much, and how that ended."""
     message = await receive()
     count = len(message.get("body", b""))
     await start(send, 200)
     await more(send, b"reading")
-    await anyio.sleep(0.3)  # time for a client that sends the rest and leaves
+    await until_asked_for(scope)
     while message.get("more_body", False):
         message = await receive()
         count += len(message.get("body", b""))

@@ -18,7 +18,7 @@ PAUSE = 0.02
 class Pace(Enum):
     """How a client sends its body."""
 
-    SLOW = "with pauses"
+    SLOW = "with a pause before each chunk"
     FAST = "at once, reading meanwhile"
     LOCK_STEP = "a chunk only after the last one has come back"
 
@@ -26,8 +26,9 @@ class Pace(Enum):
 async def send_slowly(exchange: Exchange, chunks: Sequence[bytes]) -> bytes:
     reading = asyncio.create_task(answer_of(exchange))
     for chunk in chunks:
-        await exchange.send(chunk)
         await asyncio.sleep(PAUSE)
+        await exchange.send(chunk)
+    await asyncio.sleep(PAUSE)
     await exchange.end()
     return await reading
 

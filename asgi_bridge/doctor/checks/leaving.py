@@ -67,7 +67,7 @@ async def tail(asking: Asking) -> Finding:
     await exactly(exchange, 7)
     await exchange.send(PART)
     await exchange.end()
-    # A reset stream may overtake what was sent before it; half of the application's pause.
+    # A reset stream may overtake what was sent before it.
     await asyncio.sleep(0.1)
     await exchange.leave()
     return expect(await noted(asking, key), f"{2 * len(PART)} bytes, the end", Outcome.LOST)

@@ -4,7 +4,7 @@ Generic code catches the builtin that each class also derives from: a client tha
 `ConnectionError`, a timeout is a `TimeoutError`, misuse is a `RuntimeError`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 
@@ -183,11 +183,22 @@ def caused_by_disconnect(error: BaseException) -> bool:
     log should not show any of these as a failure of the application. A group with anything else in
     it is one, though.
     """
-    return _caused(error, {})
+    return _caused(error, _is_disconnect, {})
 
 
-def _caused(error: BaseException, verdicts: dict[int, bool]) -> bool:
-    """The same, with what is known of exceptions by id.
+def caused_by(error: BaseException, cause: BaseException) -> bool:
+    """Whether an exception is `cause`, or was raised because of it and nothing else."""
+    return _caused(error, lambda each: each is cause, {})
+
+
+def _is_disconnect(error: BaseException) -> bool:
+    return isinstance(error, ClientDisconnected) or type(error).__name__ in _DISCONNECTS
+
+
+def _caused(
+    error: BaseException, is_cause: Callable[[BaseException], bool], verdicts: dict[int, bool]
+) -> bool:
+    """Whether one of those is behind an exception, with what is known of exceptions by id.
 
     They form rings: whoever raises a group's only member from where the group was caught, as
     Starlette's BaseHTTPMiddleware does, makes the group the context of its own member. One that is
@@ -197,7 +208,7 @@ def _caused(error: BaseException, verdicts: dict[int, bool]) -> bool:
     verdict = False
     each: BaseException | None = error
     while each is not None:
-        if isinstance(each, ClientDisconnected) or type(each).__name__ in _DISCONNECTS:
+        if is_cause(each):
             verdict = True
             break
         if id(each) in verdicts:
@@ -206,7 +217,7 @@ def _caused(error: BaseException, verdicts: dict[int, bool]) -> bool:
         verdicts[id(each)] = False
         chain.append(id(each))
         if isinstance(each, BaseExceptionGroup):
-            verdict = all(_caused(member, verdicts) for member in each.exceptions)
+            verdict = all(_caused(member, is_cause, verdicts) for member in each.exceptions)
             break
         each = each.__cause__ or each.__context__
     verdicts.update(dict.fromkeys(chain, verdict))

@@ -38,9 +38,10 @@ class Limits:
             files.
         read_timeout: longest wait for the next request bytes, None for no limit.
         write_timeout: longest wait for the client to take response bytes, None for no limit.
-        total_timeout: longest time of a handler's whole exchange, None for no limit.
+        total_timeout: longest time of the whole exchange, None for no limit.
         min_body_rate: least bytes a second at which a request body comes, counted over the time
-            that its reader waits for it; None for no limit.
+            that its reader waits for it; None for no limit. An application that reads the body
+            itself is not held to it once its response has begun.
         min_body_grace: seconds of such waiting that are not counted.
         drain_bytes: how much of an upload that nobody wants is still taken in before the last
             message of its response goes out.

@@ -194,6 +194,12 @@ class Channel(ABC, Generic[T]):
         return self._ending is not None
 
     @property
+    def failure(self) -> BaseException | None:
+        """What it ended or was broken with, None while it is open or after a clean end."""
+        ending = self._ending
+        return None if isinstance(ending, EndOfStream) else ending
+
+    @property
     def exhausted(self) -> bool:
         """Whether the channel was closed cleanly and its last chunk has been taken."""
         with self._lock:

@@ -8,22 +8,39 @@
 # Rule 4: nothing is sent to a server after the disconnect; some leak each message, one hangs.
 # Rule 5: what is raised because the client left ends here, with a line in the log. Everything
 #         else goes on to the server, and so does every failure after the start.
+# Rule 6: a request that our limits refuse is answered with its own status, where nothing was sent:
+#         instead of the failure that the application, or its framework, makes of it.
 """AppExchange: calls an application, between the gate and the intake."""
 
 import logging
 from typing import Final
 
-from ..errors import BodyTooLarge, ExchangeOver, caused_by_disconnect
+import anyio
+
+from ..crossing.portal import Running
+from ..errors import (
+    BodyTooLarge,
+    ExchangeOver,
+    ReadTimeout,
+    SpoolFull,
+    TotalTimeout,
+    caused_by,
+    caused_by_disconnect,
+)
 from ..intake import SCOPE_KEY, Intake
 from ..limits import YIELD_BYTES
 from ..protocol.refusal import refusal_of
-from ..protocol.response import Phase, ResponseGate
+from ..protocol.response import ClosedGate, Phase, ResponseGate
 from ..stats import Outcome
-from ..types import ASGIApp, Message, Receive, Scope, Send
+from ..types import ASGIApp, Message, Scope, Send
+from .patience import be_patient
 
 logger: Final = logging.getLogger("asgi_bridge")
 
 _MESSAGE_COST: Final = 4 * 1024  # what a message counts beside its bytes, see _let_others_run
+
+# Nothing of the response has gone to the server.
+_UNSENT: Final = (Phase.INITIAL, Phase.HELD)
 
 # The first version of the HTTP sub-spec in which send raises after a disconnect.
 SPEC_VERSION: Final = "2.4"
@@ -39,6 +56,9 @@ class AppExchange:
     """
 
     _unyielded = 0  # bytes passed on since the loop's other tasks had their turn
+    _patience: Running | None = None  # notices that a send is stuck, once the response streams
+    _sending: anyio.CancelScope | None = None  # around a send of a stream
+    _cut: BaseException | None = None  # why the exchange was aborted
 
     def __init__(self, intake: Intake, send: Send, *, method: str) -> None:
         self.intake = intake
@@ -52,35 +72,39 @@ class AppExchange:
             COMPLETE, CLIENT_GONE, or FAILED for an application that answered nothing.
 
         Raises:
-            BaseException: what the application raised, unless the client's leaving caused it.
+            BaseException: what the application raised, unless the client's leaving caused it, or
+                it came of a request that was refused; and why the exchange was cut.
         """
-        intake, gate = self.intake, self.gate
+        intake = self.intake
         inner = {**scope, SCOPE_KEY: intake}
         asgi = scope.get("asgi", {})
         if asgi.get("spec_version", "2.0") < SPEC_VERSION:
             inner["asgi"] = {"version": "3.0", **asgi, "spec_version": SPEC_VERSION}
         reason: BaseException | None = None
-        if intake.declared_too_long:
-            app = too_large
         try:
-            await app(inner, intake.receive, self.send)
-            if gate.phase is not Phase.COMPLETE:
+            if intake.declared_too_long:
+                await self._refuse(BodyTooLarge(intake.limits.max_body_bytes or 0))
+            elif intake.limits.total_timeout is None:
+                await app(inner, intake.receive, self.send)
+            else:
+                await self._call_in_time(app, inner, intake.limits.total_timeout)
+            if self.gate.phase is not Phase.COMPLETE:
                 await self._finish()
         except BaseException as error:
             if intake.client_gone:
                 reason = intake.gone_error()
             else:
                 reason = ExchangeOver(f"the exchange ended early: {error!r}")
-            if not isinstance(error, Exception) or not caused_by_disconnect(error):
-                raise
-            logger.info("%s %s: %s", scope["method"], scope["path"], reason)
+            await self._settle(error)
         finally:
+            if self._patience is not None:
+                self._patience.cancel()
             if intake.untouched:
-                if gate.phase is not Phase.COMPLETE:
+                if self.gate.phase is not Phase.COMPLETE:
                     intake.response_complete()  # whoever claims the body from now on is too late
             else:
                 await intake.close(reason or ExchangeOver("the exchange is over"))
-        if gate.phase is Phase.COMPLETE:
+        if self.gate.phase is Phase.COMPLETE:
             return Outcome.COMPLETE
         return Outcome.CLIENT_GONE if intake.client_gone else Outcome.FAILED
 
@@ -91,9 +115,16 @@ class AppExchange:
             ClientDisconnected: the client is known to be gone; nothing was passed on.
             ResponseOrderError: ASGI does not allow this message now; nothing was passed on.
             LengthMismatch: it breaks the promise of the content-length; nothing was passed on.
+            WriteTimeout: the client took nothing for `Limits.write_timeout` seconds.
+            SpoolFull: a part of the request is lost, and the exchange is cut.
         """
         if self.intake.client_gone:
             raise self.intake.gone_error()
+        if message["type"] == "http.response.start" and _is_failure(message["status"]):
+            refusal = self.intake.refusal
+            if refusal is not None and self.gate.phase is Phase.INITIAL:
+                await self._refuse(refusal)
+                return
         released = self.gate.feed(message)
         if released:
             await self._release(released)
@@ -101,15 +132,32 @@ class AppExchange:
     async def _release(self, released: tuple[Message, ...]) -> None:
         """Pass messages on to the server, with what has to be done before and after them."""
         intake, phase = self.intake, self.gate.phase
-        if phase is Phase.STREAMING and released[0]["type"] == "http.response.start":
+        begins = phase is Phase.STREAMING and released[0]["type"] == "http.response.start"
+        if begins:
             await self._listen(released[0]["status"])
-        elif phase is Phase.COMPLETE and intake.unread:
-            await intake.drain()
+        elif phase is Phase.COMPLETE:
+            if intake.unread:
+                await intake.drain()
+            # Some servers tell of the disconnect while they send the last message; to cancel that
+            # would break off their work on the connection. Only its timeout may.
+            intake.on_gone(None)
+        if self._patience is None:
+            await self._forward(released)
+        else:
+            await self._forward_patiently(released)
+        if begins:
+            intake.on_gone(self._client_gone)
+        if phase is Phase.COMPLETE:
+            intake.response_complete()
+        else:
+            await self._let_others_run(len(released[-1].get("body", b"")))
+
+    async def _forward(self, released: tuple[Message, ...]) -> None:
+        intake = self.intake
         intake.sends += 1  # a send that takes long may be one that waits for the client's upload
         try:
             for each in released:
-                size = len(each.get("body", b""))
-                if size > intake.limits.message_bytes:
+                if len(each.get("body", b"")) > intake.limits.message_bytes:
                     await self._send_pieces(each)
                 else:
                     await self.send_to(each)
@@ -117,10 +165,25 @@ class AppExchange:
         except OSError as error:
             intake.client_left(f"the client went away: {error}")
             raise intake.gone_error() from error
-        if phase is Phase.COMPLETE:
-            intake.response_complete()
-        else:
-            await self._let_others_run(size)
+
+    async def _forward_patiently(self, released: tuple[Message, ...]) -> None:
+        """`_forward`, which ends when the exchange is aborted."""
+        if self._cut is None:
+            with anyio.CancelScope() as self._sending:
+                await self._forward(released)
+            if not self._sending.cancelled_caught:
+                return
+        assert self._cut is not None, "only _abort cancels it"
+        raise self._cut
+
+    def _abort(self, error: Exception) -> None:
+        """Let go the application that waits in a send which may never return."""
+        self._cut = self._cut or error
+        if self._sending is not None:
+            self._sending.cancel()
+
+    def _client_gone(self) -> None:
+        self._abort(self.intake.gone_error())
 
     async def _send_pieces(self, message: Message) -> None:
         """Pass on a large body in messages of the size that `Limits` allows.
@@ -153,15 +216,63 @@ class AppExchange:
     async def _listen(self, status: int) -> None:
         """The response streams: see that the disconnect is noticed, and the body invited."""
         intake = self.intake
+        intake.on_cut(self._abort)
+        self._patience = be_patient(intake, self._abort)
         if not intake.framing.expects_continue:
             intake.watch()
             if intake.limits.duplex == "half":
-                await intake.until_sent()
+                await self._until_sent()
         elif status < 300:
             # Servers drop the 100 once the response has begun, so an application that streams a
             # success, and may yet read, has its body invited now. A refusal does not want it.
             await intake.invite()
             intake.watch()
+
+    async def _until_sent(self) -> None:
+        try:
+            await self.intake.until_sent()
+        except (ReadTimeout, SpoolFull) as error:
+            self.intake.refused = error
+            await self._refuse(error)
+            raise
+
+    async def _call_in_time(self, app: ASGIApp, scope: Scope, seconds: float) -> None:
+        """Call the application, and cancel it when its time has run out."""
+        intake = self.intake
+        with anyio.move_on_after(seconds) as time:
+            await app(scope, intake.receive, self.send)
+        if time.cancelled_caught:
+            intake.refused = error = TotalTimeout(f"the exchange took longer than {seconds} s")
+            raise error
+
+    async def _settle(self, error: BaseException) -> None:
+        """See to what the application raised; raise it unless it ends here."""
+        intake, refusal = self.intake, self.intake.refusal
+        if not isinstance(error, Exception):
+            raise error
+        if refusal is not None and self.gate.phase in _UNSENT and caused_by(error, refusal):
+            await self._refuse(refusal)
+        if refusal is not None and self.gate.phase is Phase.COMPLETE and caused_by(error, refusal):
+            logger.info("%s: %s", intake, refusal)
+        elif self._cut is not None and not intake.client_gone:
+            raise self._cut  # whatever the application has made of it
+        elif caused_by_disconnect(error):
+            logger.info("%s: %s", intake, intake.gone_error() if intake.client_gone else error)
+        else:
+            raise error
+
+    async def _refuse(self, error: Exception) -> None:
+        """Answer in the application's stead, which has nothing sent yet."""
+        refusal = refusal_of(error)
+        head = self.intake.method == "HEAD"
+        self._cut = None  # what it was cut for is answered now
+        self.gate = gate = ResponseGate(head_request=head)
+        start = gate.feed(
+            {"type": "http.response.start", "status": refusal.status, "headers": refusal.headers}
+        )
+        body = b"" if head else refusal.body
+        await self._release((*start, *gate.feed({"type": "http.response.body", "body": body})))
+        self.gate = ClosedGate()
 
     async def _finish(self) -> None:
         """The application returned without a complete response."""
@@ -172,12 +283,6 @@ class AppExchange:
             await self._release(released)
 
 
-async def too_large(scope: Scope, receive: Receive, send: Send) -> None:
-    """What answers instead of an application that takes no body of the declared length."""
-    refusal = refusal_of(BodyTooLarge(scope[SCOPE_KEY].limits.max_body_bytes))
-    await send(
-        {"type": "http.response.start", "status": refusal.status, "headers": refusal.headers}
-    )
-    await send(
-        {"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else refusal.body}
-    )
+def _is_failure(status: int) -> bool:
+    """Whether this is how a framework answers an exception that it knows nothing of."""
+    return status == 400 or status >= 500

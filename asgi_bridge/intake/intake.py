@@ -8,16 +8,26 @@
 
 import threading
 from functools import partial
+from time import monotonic
+from typing import NoReturn
 
+import anyio
 import anyio.lowlevel
 
 from ..crossing.channel import ByteChannel
 from ..crossing.inlet import loop_to_thread
 from ..crossing.portal import Portal
 from ..crossing.waiters import LoopWaiter
-from ..errors import BodyAlreadyClaimed
+from ..errors import (
+    BodyAlreadyClaimed,
+    BodyIncomplete,
+    BodyTooLarge,
+    BodyTooSlow,
+    ReadTimeout,
+    SpoolFull,
+)
 from ..limits import Limits
-from ..protocol.request import BodyPhase
+from ..protocol.request import BodyPhase, announces_body
 from ..reader import BodyReader
 from ..types import Message, Receive, Scope
 from .pump import Pump
@@ -26,12 +36,24 @@ from .state import Owner
 # Claims come from any thread; held for a comparison and an assignment, so one lock serves all.
 _claiming = threading.Lock()
 
+_REFUSALS = (BodyTooLarge, BodyIncomplete, ReadTimeout, SpoolFull)
+
 
 class Intake(Pump):
     """One request's side towards the server.
 
     Threads: the loop's, but for `claim` and `reader`.
     """
+
+    _waited = 0.0  # seconds that the application has waited for the body
+
+    @property
+    def refusal(self) -> Exception | None:
+        """Why the request is refused, as whoever reads it has been told; None where it is not."""
+        if self.refused is not None or self._route is None:
+            return self.refused
+        failure = self._route.reader_failure
+        return failure if isinstance(failure, _REFUSALS) else None
 
     # The application's side.
 
@@ -43,6 +65,10 @@ class Intake(Pump):
         """The wrapped application's `receive`.
 
         Raises:
+            BodyTooLarge: the body is longer than `Limits.max_body_bytes`.
+            BodyIncomplete: it has ended before its Content-Length.
+            ReadTimeout: nothing came for `Limits.read_timeout` seconds.
+            BodyTooSlow: it came at less than `Limits.min_body_rate`.
             Exception: what the server's own `receive` raised.
 
         Cancellation: loses nothing; the next call gets the message.
@@ -66,13 +92,42 @@ class Intake(Pump):
                     self.raise_failure()
                 if self.client_gone:
                     return {"type": "http.disconnect"}
+                error = None if claimed else self.body.error or self.refused
+                if error is not None and not self._response_complete:
+                    self._refuse(error)
             if self._response_complete and (claimed or not self.unfinished):
                 return {"type": "http.disconnect"}
             self.watch()
-            await self.changed()
+            if claimed or not (self.body.coming and announces_body(self._scope)):
+                await self.changed()
+            else:
+                await self._owed()
             # On asyncio a message may come before the cancellation of a scope is delivered; the
             # call is to end with the cancellation then, and not with a chunk that nobody takes.
             await anyio.lowlevel.checkpoint_if_cancelled()
+
+    async def _owed(self) -> None:
+        """Wait until something has changed, while the client owes us the rest of the body."""
+        body, limits = self.body, self.limits
+        before, began = body.received, monotonic()
+        with anyio.move_on_after(limits.read_timeout) as scope:
+            await self.changed()
+        if self._owner is Owner.READER:
+            return  # claimed meanwhile: its reader has these limits of its own
+        if scope.cancelled_caught and body.received == before:
+            self._refuse(ReadTimeout(f"no request bytes for {limits.read_timeout} s"))
+        self._waited += monotonic() - began
+        # Once the response has begun, the pace of the conversation is the application's business:
+        # it holds no thread.
+        if limits.pace is not None and not self.sends:
+            rate, grace = limits.pace
+            if body.received < rate * (self._waited - grace):
+                told = f"{body.received} request bytes in {self._waited:.0f} s of waiting"
+                self._refuse(BodyTooSlow(told))
+
+    def _refuse(self, error: Exception) -> NoReturn:
+        self.refused = error
+        raise error.with_traceback(None)
 
     def _own_for_application(self) -> bool:
         with _claiming:

@@ -48,7 +48,7 @@ class Route:
         if claimed:
             self._early = ForLater(state.limits.prefetch_bytes)
         else:
-            self._early = self.application = ForApplication(state.limits.prefetch_bytes)
+            self._early = self.application = ForApplication(state.limits.prefetch_bytes, state.body)
         self.sink: Sink = self._early
 
     # The reader's side.
@@ -84,6 +84,11 @@ class Route:
     def take_chunks(self) -> deque[bytes]:
         """What has come before there was a reader, and is the reader's now."""
         return self._early.take_chunks()
+
+    @property
+    def reader_failure(self) -> BaseException | None:
+        """What the reader meets, or has met, instead of an end."""
+        return None if self._channel is None else self._channel.failure
 
     def break_reader(self, error: BaseException) -> None:
         """Make the reader, waiting or not, meet `error`; what it has not taken is dropped."""

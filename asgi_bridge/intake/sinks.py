@@ -2,7 +2,7 @@
 
 from collections import deque
 from contextlib import suppress
-from typing import Protocol
+from typing import Final, Protocol
 
 from ..crossing.channel import ByteChannel
 from ..errors import ReadTimeout
@@ -26,26 +26,41 @@ class Sink(Protocol):
         """Bytes that are held, or are taken and not used up."""
 
 
+# What a message counts beside its bytes, so that empty and tiny ones are bounded, too: about what
+# its dictionary takes (sys.getsizeof of one with three keys: 184 bytes, and its chunk's object).
+MESSAGE_COST: Final = 256
+
+
 class ForApplication:
     """Messages as they came, for an application that reads them itself.
 
+    What ends wrongly has no last message here: the application's receive() raises instead.
+
     Args:
         limit: bytes at which the pump stops.
+        body: what the request's body has come to.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, body: RequestBody) -> None:
         self.messages: deque[Message] = deque()
         self._limit = limit
-        self._held = 0  # bytes of body in messages
+        self._body = body
+        self._held = 0  # what the messages count
 
     def put(self, message: Message, chunk: bytes) -> bool:
-        if message["type"] != "http.disconnect":  # that is latched by the intake
-            self.messages.append(message)
-            self._held += len(chunk)
+        if self._body.error is not None:
+            if not chunk:  # a disconnect, which is latched by the intake; or a part that is refused
+                return self._body.phase is not BodyPhase.REFUSED
+            message = {"type": "http.request", "body": chunk, "more_body": True}
+        elif message["type"] == "http.disconnect":
+            return True
+        self.messages.append(message)
+        self._held += len(chunk) + MESSAGE_COST
         return self.has_room()
 
     def put_earlier(self, chunk: bytes) -> None:
-        self.put({"type": "http.request", "body": chunk, "more_body": True}, chunk)
+        self.messages.append({"type": "http.request", "body": chunk, "more_body": True})
+        self._held += len(chunk) + MESSAGE_COST
 
     def has_room(self) -> bool:
         return self._held < self._limit
@@ -56,7 +71,7 @@ class ForApplication:
     def pop(self) -> Message:
         """The oldest message."""
         message = self.messages.popleft()
-        self._held -= len(message.get("body", b""))
+        self._held -= len(message.get("body", b"")) + MESSAGE_COST
         return message
 
     def take_chunks(self) -> deque[bytes]:

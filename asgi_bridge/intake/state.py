@@ -36,6 +36,8 @@ class RequestState:
     Attributes:
         client_gone: whether the server has told of the disconnect; to be read only.
         failure: what the server's receive() raised, or what befell the body on its way round.
+        refused: what the application's receive() has raised on our own account, for a body that is
+            too long, too slow, or not whole.
         sends: how many sends to the server were begun or ended, so odd while one is under way.
             Whoever sends counts them, while a response streams.
         wanted: whether anybody will read the rest of the body; asked when it finds no room.
@@ -51,6 +53,7 @@ class RequestState:
 
     client_gone = False
     failure: Exception | None = None
+    refused: Exception | None = None
     sends = 0
     wanted: Callable[[], bool] | None = None  # None: as far as anyone knows
     _owner = Owner.NOBODY  # see intake.py
@@ -71,6 +74,12 @@ class RequestState:
 
     def __str__(self) -> str:
         return f"{self._scope['method']} {self._scope['path']}"
+
+    @property
+    def method(self) -> str:
+        """The request's method."""
+        method: str = self._scope["method"]
+        return method
 
     @property
     def body(self) -> RequestBody:
@@ -160,6 +169,7 @@ class RequestState:
     def cut(self, error: Exception) -> None:
         """Latch that a part of the body is lost, and have the exchange cut."""
         self.latch(error)
+        self.refused = error
         if self._on_cut is not None:
             self._on_cut(error)
 

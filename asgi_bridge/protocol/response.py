@@ -196,3 +196,12 @@ class ResponseGate:
         if kind == "http.response.trailers":
             return Signal.MORE_TRAILERS if message.get("more_trailers") else Signal.LAST_TRAILERS
         return None
+
+
+class ClosedGate(ResponseGate):
+    """For an application whose answer was given for it: what it still sends is thrown away."""
+
+    phase = Phase.COMPLETE
+
+    def feed(self, message: Message) -> tuple[Message, ...]:
+        return ()

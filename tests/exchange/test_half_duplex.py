@@ -196,6 +196,18 @@ async def test_half_and_an_upload_that_stops(pool: WorkerPool) -> None:
     assert (exchange.status, exchange.complete) == (408, True)
 
 
+@pytest.mark.parametrize("make", [as_stream, as_reader])
+async def test_half_and_an_upload_that_stops_under_an_application(
+    make: AppMaker, pool: WorkerPool
+) -> None:
+    headers = [(b"transfer-encoding", b"chunked")]
+    async with Exchange(make(pool, HALF), method="PUT", headers=headers) as exchange:
+        for _ in range(20):
+            await exchange.send_chunk(CHUNK)
+        await exchange.until_sent(2)
+    assert (exchange.status, exchange.complete) == (408, True)
+
+
 async def test_half_and_a_client_that_leaves(pool: WorkerPool) -> None:
     async with Exchange(handler(write_only, pool=pool, limits=HALF)) as exchange:
         await exchange.send_chunk(CHUNK)
@@ -278,20 +290,22 @@ async def test_body_comes_back_whole_from_the_disk(make: AppMaker, pool: WorkerP
     await test_body_comes_back_whole(make, pool)
 
 
+@ALL_KINDS
 @pytest.mark.usefixtures("small_batches")
 async def test_full_spool_cuts_the_exchange(
-    pool: WorkerPool, caplog: pytest.LogCaptureFixture
+    make: AppMaker, pool: WorkerPool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with Exchange(handler(echo, pool=pool, limits=TOO_SMALL), path="/up") as exchange:
+    async with Exchange(make(pool, TOO_SMALL)) as exchange:
         await write_first(exchange)
         outcome = await exchange.wait_closed()
     assert isinstance(outcome.exception, SpoolFull)
     assert not exchange.complete
-    assert ("WARNING", "PUT /up: the request's spool holds 1 bytes at most") in lines(caplog)
+    assert ("WARNING", "PUT /: the request's spool holds 1 bytes at most") in lines(caplog)
 
 
+@ALL_KINDS
 @pytest.mark.usefixtures("small_batches")
-async def test_full_spool_is_a_413_while_nothing_was_sent(pool: WorkerPool) -> None:
+async def test_full_spool_is_a_413_while_nothing_was_sent(make: AppMaker, pool: WorkerPool) -> None:
     limits = Limits(
         request=MARKS,
         response=MARKS,
@@ -300,7 +314,7 @@ async def test_full_spool_is_a_413_while_nothing_was_sent(pool: WorkerPool) -> N
         duplex="half",
         drain_timeout=0,
     )
-    async with Exchange(handler(echo, pool=pool, limits=limits)) as exchange:
+    async with Exchange(make(pool, limits)) as exchange:
         for _ in range(CHUNKS):
             await exchange.send_chunk(CHUNK)
         await exchange.until_sent(2)

@@ -385,3 +385,17 @@ async def test_handler_below_anothers_receive_reads_through_it(pool: WorkerPool)
     exchange = Exchange(app, receive=SCRIPT)
     await exchange.run()
     assert (exchange.body, exchange.complete) == (b"ABC", True)
+
+
+async def test_claim_without_a_reader() -> None:
+    """As when a thread has claimed the body, and the exchange ends before it has its reader."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["asgi_bridge"].claim()
+        await send(start())
+        await send(body(b"done"))
+
+    exchange = Exchange(BridgeMiddleware(app), receive=SCRIPT)
+    await exchange.run()
+    assert (exchange.body, exchange.complete) == (b"done", True)
+    assert exchange.undelivered == len(SCRIPT)

@@ -7,6 +7,7 @@ import anyio.lowlevel
 import pytest
 
 from asgi_bridge import BridgeMiddleware, Limits
+from asgi_bridge.intake.sinks import MESSAGE_COST
 from asgi_bridge.testing import DISCONNECT, Exchange, Scripted, body, request, start
 from asgi_bridge.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -190,10 +191,11 @@ async def test_reading_ahead_is_bounded() -> None:
         await send(body())
 
     undelivered: list[int] = []
+    limits = Limits(prefetch_bytes=2 * (2 + MESSAGE_COST))
     script = [*(request(b"ab", more_body=True) for _ in range(10)), request(b"z")]
-    exchange = Exchange(BridgeMiddleware(app, limits=Limits(prefetch_bytes=4)), receive=script)
+    exchange = Exchange(BridgeMiddleware(app, limits=limits), receive=script)
     await exchange.run()
-    assert undelivered == [8]  # one is in the app's hands, and 4 bytes are held
+    assert undelivered == [8]  # one is in the app's hands, and two are held
     assert came == script
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from ..protocol.watermarks import Watermarks
 
@@ -265,3 +265,27 @@ class ByteChannel(Channel[T]):
 
     def _wake_receiver(self) -> None:
         self._on_data()
+
+
+# Bytes. A chunk this small costs more as an object than as bytes, and is joined to the one before
+# it while that has not grown to what is cheap to copy.
+TINY: Final = 256
+JOINED: Final = 4096
+
+
+class BodyChannel(ByteChannel[bytes]):
+    """A channel of a body's chunks, which does not hold tiny ones one by one.
+
+    Its watermarks count bytes. A million chunks of two bytes would be 60 MB of objects.
+    """
+
+    __slots__ = ()
+
+    def put_tiny(self, chunk: bytes) -> bool:
+        """`put_nowait` for a chunk of at most `TINY` bytes; others are not worth a copy."""
+        with self._lock:
+            if self._chunks and self._ending is None and len(self._chunks[-1]) < JOINED:
+                last = self._chunks.pop()  # nobody else puts anything meanwhile
+                self._held -= len(last)
+                chunk = last + chunk
+        return self.put_nowait(chunk, len(chunk))

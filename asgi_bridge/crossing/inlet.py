@@ -7,7 +7,7 @@ from typing import Generic, NoReturn, Protocol, TypeVar
 
 from ..errors import BodyTooSlow, ReadTimeout
 from ..protocol.watermarks import Watermarks
-from .channel import ByteChannel, Channel
+from .channel import BodyChannel, Channel
 from .channel import EndOfStream as EndOfStream  # what `take` raises at the end
 from .portal import Portal
 from .waiters import LoopWaiter, ThreadWaiter
@@ -126,10 +126,8 @@ def loop_to_thread(
     timeout: float | None,
     on_demand: Callable[[], None] | None = None,
     pace: tuple[float, float] | None = None,
-) -> tuple[ByteChannel[bytes], LoopWaiter, ThreadReceiver[bytes]]:
+) -> tuple[BodyChannel, LoopWaiter, ThreadReceiver[bytes]]:
     """A channel into a thread: the channel, where its sender waits for room, the thread's end."""
     room, reader = portal.waiter(), ThreadWaiter()
-    channel: ByteChannel[bytes] = ByteChannel(
-        watermarks, wake_sender=room.wake, wake_receiver=reader.wake
-    )
+    channel = BodyChannel(watermarks, wake_sender=room.wake, wake_receiver=reader.wake)
     return channel, room, ThreadReceiver(channel, reader, timeout, on_demand, pace)

@@ -14,7 +14,7 @@ from typing import NoReturn
 import anyio
 import anyio.lowlevel
 
-from ..crossing.channel import ByteChannel
+from ..crossing.channel import BodyChannel
 from ..crossing.inlet import loop_to_thread
 from ..crossing.portal import Portal
 from ..crossing.waiters import LoopWaiter
@@ -186,7 +186,7 @@ class Intake(Pump):
     def _start_soon(self) -> None:
         self.portal.post(self.start)
 
-    def _connect(self, channel: ByteChannel[bytes], room: LoopWaiter, start: bool) -> None:
+    def _connect(self, channel: BodyChannel, room: LoopWaiter, start: bool) -> None:
         self._way().connect(channel, room, over=self._response_complete)
         if start:
             self.start()

@@ -9,7 +9,7 @@ import logging
 from collections import deque
 from typing import Final
 
-from ..crossing.channel import ByteChannel
+from ..crossing.channel import BodyChannel
 from ..crossing.waiters import LoopWaiter
 from ..errors import ExchangeOver, SpoolFull
 from ..protocol.duplex import Duplex, Way
@@ -38,7 +38,7 @@ class Route:
 
     overflow: Overflow | None = None
     application: ForApplication | None = None
-    _channel: ByteChannel[bytes] | None = None  # for the reader
+    _channel: BodyChannel | None = None  # for the reader
     _room: LoopWaiter | None = None  # where the pump waits for room, or the overflow's feeder
     _duplex: Duplex | None = None  # made when the pump first finds no room
 
@@ -53,7 +53,7 @@ class Route:
 
     # The reader's side.
 
-    def connect(self, channel: ByteChannel[bytes], room: LoopWaiter, *, over: bool) -> None:
+    def connect(self, channel: BodyChannel, room: LoopWaiter, *, over: bool) -> None:
         """Re-route to the reader what is here and what will come.
 
         Args:

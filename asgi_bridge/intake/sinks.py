@@ -4,7 +4,7 @@ from collections import deque
 from contextlib import suppress
 from typing import Final, Protocol
 
-from ..crossing.channel import ByteChannel
+from ..crossing.channel import JOINED, TINY, BodyChannel
 from ..errors import ReadTimeout
 from ..protocol.request import BodyPhase, RequestBody
 from ..types import Message
@@ -97,7 +97,10 @@ class ForLater:
 
     def put(self, message: Message, chunk: bytes) -> bool:
         if chunk:
-            self._chunks.append(chunk)
+            if len(chunk) <= TINY and self._chunks and len(self._chunks[-1]) < JOINED:
+                self._chunks[-1] += chunk
+            else:
+                self._chunks.append(chunk)
             self._held += len(chunk)
         return self.has_room()
 
@@ -118,7 +121,7 @@ class ForLater:
 class ForReader:
     """The body's bytes, for a reader on a worker thread."""
 
-    def __init__(self, channel: ByteChannel[bytes], body: RequestBody) -> None:
+    def __init__(self, channel: BodyChannel, body: RequestBody) -> None:
         self._channel = channel
         self._body = body
 
@@ -135,6 +138,8 @@ class ForReader:
 
     def _put(self, chunk: bytes) -> bool:
         with suppress(ReadTimeout):  # a reader that has given up wants no more of it
+            if len(chunk) <= TINY:
+                return self._channel.put_tiny(chunk)
             return self._channel.put_nowait(chunk, len(chunk))
         return True
 

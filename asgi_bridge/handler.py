@@ -11,6 +11,7 @@ from .exchange import HandlerExchange
 from .intake import SCOPE_KEY, Intake
 from .limits import Limits
 from .request import Request
+from .trailers import checked_algorithm
 from .types import Receive, Scope, Send
 from .writer import Response
 
@@ -26,8 +27,11 @@ class HandlerApp:
         pool: the pool that the function runs on.
     """
 
-    def __init__(self, function: Handler, *, limits: Limits, pool: WorkerPool) -> None:
+    def __init__(
+        self, function: Handler, *, limits: Limits, pool: WorkerPool, digest: str | None = None
+    ) -> None:
         functools.update_wrapper(self, function)
+        self._digest = digest
         self._function = function
         self._limits = limits
         self.pool = pool
@@ -49,6 +53,7 @@ class HandlerApp:
                     send,
                     pool=self.pool,
                     limits=self._limits,
+                    digest=self._digest,
                 ).run()
             case "lifespan":
                 await self._live(receive, send)
@@ -111,11 +116,21 @@ def _write_all(chunks: Iterable[Any], owner: Any, response: Response) -> None:
 
 @overload
 def handler(
-    function: Handler, /, *, limits: Limits = ..., pool: WorkerPool | None = ...
+    function: Handler,
+    /,
+    *,
+    limits: Limits = ...,
+    pool: WorkerPool | None = ...,
+    digest: str | None = ...,
 ) -> HandlerApp: ...
 @overload
 def handler(
-    function: None = None, /, *, limits: Limits = ..., pool: WorkerPool | None = ...
+    function: None = None,
+    /,
+    *,
+    limits: Limits = ...,
+    pool: WorkerPool | None = ...,
+    digest: str | None = ...,
 ) -> Callable[[Handler], HandlerApp]: ...
 def handler(
     function: Handler | None = None,
@@ -123,6 +138,7 @@ def handler(
     *,
     limits: Limits | None = None,
     pool: WorkerPool | None = None,
+    digest: str | None = None,
 ) -> HandlerApp | Callable[[Handler], HandlerApp]:
     """Make an ASGI application of one blocking function.
 
@@ -143,18 +159,26 @@ def handler(
         limits: bounds on memory and time, see `Limits`.
         pool: where the function runs; a pool of its own by default. It is opened and closed with
             the lifespan, where the server runs one for this application.
+        digest: "sha-256" or "sha-512", to have the body's digest sent as `content-digest` (RFC
+            9530): in the header of a body that is known as a whole, else in a trailer, where the
+            server offers trailers and the client has asked for them with `te: trailers`. One that
+            the function sets itself stands.
 
     Returns:
         The application; also a decorator.
 
     Raises:
         TypeError: the function is `async def`, or is not callable.
+        ValueError: there is no such digest.
     """
+    if digest is not None:
+        checked_algorithm(digest)
     limits = Limits() if limits is None else limits
     if function is None:
-        return functools.partial(handler, limits=limits, pool=pool)
+        return functools.partial(handler, limits=limits, pool=pool, digest=digest)
     _refuse_async(function)
-    return HandlerApp(function, limits=limits, pool=WorkerPool() if pool is None else pool)
+    pool = WorkerPool() if pool is None else pool
+    return HandlerApp(function, limits=limits, pool=pool, digest=digest)
 
 
 def _refuse_async(function: Handler) -> None:

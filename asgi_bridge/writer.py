@@ -20,6 +20,7 @@ from .crossing.outlet import Outlet
 from .errors import LengthMismatch, ResponseStarted, WrongThread
 from .headers import ResponseHeaders
 from .limits import DEFAULT_MESSAGE_BYTES
+from .trailers import Digest, Trailers
 from .types import RawHeaders
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Response(io.BufferedIOBase):
 
     Attributes:
         headers: the response headers, see `ResponseHeaders`.
+        digest: what counts the body's digest, None where nobody wants it. For the exchange.
         message_bytes: larger chunks are cut, see `Limits.message_bytes`; to be read only.
 
     `write`, `flush` and `send_head` may raise, beside what is said there:
@@ -63,6 +65,9 @@ class Response(io.BufferedIOBase):
 
     if TYPE_CHECKING:
         name: Any  # io.TextIOWrapper's stub asks for it; as with io.BytesIO, there is none
+
+    digest: Digest | None = None
+    _trailers: Trailers | None = None  # made when first asked for
 
     def __init__(
         self,
@@ -101,6 +106,28 @@ class Response(io.BufferedIOBase):
         self._status = int(status)
 
     @property
+    def trailers(self) -> Trailers:
+        """Header fields that follow the body: `response.trailers["x-rows"] = "3"`.
+
+        They are sent where the server offers trailers and the client has asked for them, with
+        `te: trailers`; elsewhere they are dropped, since there is no place for them. To be touched
+        before the first byte, with which they are announced, and set until the handler is done.
+
+        Raises:
+            ResponseStarted: the first byte has been handed over, and there were none before it.
+        """
+        if self._trailers is None:
+            if self._head is not None:
+                raise ResponseStarted("trailers are announced with the first byte")
+            self._trailers = Trailers()
+        return self._trailers
+
+    @property
+    def has_trailers(self) -> bool:
+        """Whether `trailers` was touched. For the exchange, not for handlers."""
+        return self._trailers is not None
+
+    @property
     def started(self) -> bool:
         """Whether the first byte has been handed over."""
         return self._head is not None
@@ -127,6 +154,8 @@ class Response(io.BufferedIOBase):
         if self._head is None:
             self._fix(head)
         if not head.bodiless:
+            if self.digest is not None:
+                self.digest.update(data)
             if size <= self.message_bytes:
                 self._outlet.put(data, size)
             else:
@@ -156,6 +185,8 @@ class Response(io.BufferedIOBase):
             self.write(body)
             return
         self.fix_head()
+        if self.digest is not None:
+            self.digest.update(body)
         self._outlet.keep(bytes(body))
         self._written = size
 

@@ -23,6 +23,7 @@ from ..protocol.refusal import refusal_of
 from ..types import Message, RawHeaders, Scope, Send
 from ..writer import Response
 from .patience import be_patient
+from .trailing import announce, trailers_of
 
 
 class Answer:
@@ -90,8 +91,7 @@ class Answer:
         if over:
             await self._send_whole(batch)
         else:
-            head = self._response.head
-            await self._stream(head.status, head.headers, batch)
+            await self._stream(self._start(self._response.head.headers, whole=False), batch)
 
     async def _send_whole(self, batch: deque[bytes]) -> None:
         """Send all of the output, with its length."""
@@ -102,9 +102,20 @@ class Answer:
             headers = [*headers, (b"content-length", b"%d" % size)]
         if size <= self._limits.message_bytes:
             whole = batch[0] if len(batch) == 1 else b"".join(batch)
-            await self._send_last(head.status, headers, whole)
+            await self._send_last(self._start(headers, whole=True), whole)
         else:
-            await self._stream(head.status, headers, batch)
+            await self._stream(self._start(headers, whole=True), batch)
+
+    def _start(self, headers: RawHeaders, *, whole: bool) -> Message:
+        response = self._response
+        start = {
+            "type": "http.response.start",
+            "status": response.head.status,
+            "headers": headers,
+        }
+        if response.digest is not None or response.has_trailers:
+            announce(start, response, self._scope, whole=whole)
+        return start
 
     async def _first_batch(self) -> tuple[deque[bytes], bool]:
         """The first output, and whether that is all of it.
@@ -126,9 +137,9 @@ class Answer:
             batch += output.take_held() or ()
         return batch, output.exhausted
 
-    async def _stream(self, status: int, headers: RawHeaders, batch: deque[bytes]) -> None:
+    async def _stream(self, start: Message, batch: deque[bytes]) -> None:
         intake = self._intake
-        invited = status < 300 or not intake.framing.expects_continue
+        invited = start["status"] < 300 or not intake.framing.expects_continue
         if invited and intake.framing.expects_continue:
             # The function writes before it reads. Servers drop the 100 once the response has
             # begun, so the body is invited now or never; an error status does not want it.
@@ -150,10 +161,9 @@ class Answer:
                 intake.watch()
             patience = be_patient(intake, self.abort)
             try:
-                await self._forward(
-                    {"type": "http.response.start", "status": status, "headers": headers}
-                )
+                await self._forward(start)
                 await self._send_batches(batch)
+                await self._send_end(start)
             finally:
                 if patience is not None:
                     patience.cancel()
@@ -180,29 +190,34 @@ class Answer:
                         await self._intake.portal.checkpoint()
                 await self._intake.portal.checkpoint()
                 batch = await self._output.take()
+
+    async def _send_end(self, start: Message) -> None:
+        """The function is done: end a stream."""
         if self._intake.unfinished:
             await self._intake.drain()
         # Some servers tell of the disconnect while they send the last message; to cancel that
         # would break off their work on the connection. Only its timeout may.
         self._intake.on_gone(None)
         await self._forward(body(b"", more_body=False))
+        if "trailers" in start:
+            await self._forward(trailers_of(self._response))
         self._complete = True
 
-    async def _send_last(self, status: int, headers: RawHeaders, whole: bytes) -> None:
+    async def _send_last(self, start: Message, whole: bytes) -> None:
         """Send a whole response."""
         intake = self._intake
         untouched = intake.declared_too_long and not intake.framing.expects_continue
         if untouched or intake.unfinished:
             await intake.drain()
-        await self._forward(
-            {"type": "http.response.start", "status": status, "headers": headers},
-            {"type": "http.response.body", "body": whole, "more_body": False},
-        )
+        if "trailers" in start:
+            await self._forward(start, body(whole, more_body=False), trailers_of(self._response))
+        else:
+            await self._forward(start, body(whole, more_body=False))
 
     async def _forward(self, *messages: Message) -> None:
         if self._intake.client_gone:
             raise self._intake.gone_error()
-        self._intake.sends += 1  # odd while a send is under way, see _lose_patience
+        self._intake.sends += 1  # odd while a send is under way, see patience.py
         try:
             for message in messages:
                 await self._send(message)
@@ -213,8 +228,12 @@ class Answer:
     async def _refuse(self, error: Exception) -> None:
         """Answer a failure before the first byte with its status, or with 500 and raise it."""
         refusal = refusal_of(error)
-        body = b"" if self._scope["method"] == "HEAD" else refusal.body
-        await self._send_last(refusal.status, refusal.headers, body)
+        start = {
+            "type": "http.response.start",
+            "status": refusal.status,
+            "headers": refusal.headers,
+        }
+        await self._send_last(start, b"" if self._scope["method"] == "HEAD" else refusal.body)
         if refusal.unexpected:
             raise error
 

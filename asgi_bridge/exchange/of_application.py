@@ -255,7 +255,7 @@ class AppExchange:
         if refusal is not None and self.gate.phase is Phase.COMPLETE and caused_by(error, refusal):
             logger.info("%s: %s", intake, refusal)
         elif self._cut is not None and not intake.client_gone:
-            raise self._cut  # whatever the application has made of it
+            raise self._cut.with_traceback(None) from None  # whatever was made of it
         elif caused_by_disconnect(error):
             logger.info("%s: %s", intake, intake.gone_error() if intake.client_gone else error)
         else:

@@ -31,6 +31,7 @@ from ..intake import Intake
 from ..limits import Limits
 from ..protocol.request import BodyPhase
 from ..request import Request
+from ..trailers import Digest
 from ..types import Scope, Send
 from ..writer import Response
 from .answer import Answer
@@ -49,6 +50,7 @@ class HandlerExchange(Answer):
         intake: the owner of the server's receive(), with its body claimed.
         send: the server's callable.
         pool: where the function runs.
+        digest: the algorithm of the body's digest, None for none.
         limits: what may be held and how long to wait.
     """
 
@@ -65,8 +67,11 @@ class HandlerExchange(Answer):
         *,
         pool: WorkerPool,
         limits: Limits,
+        digest: str | None = None,
     ) -> None:
         super().__init__(scope, intake, send, limits)
+        if digest is not None:
+            self._response.digest = Digest(digest)
         self._pool = pool
         self._request = Request(scope)
         self._job = Work(partial(function, self._request, self._response), self._output)

@@ -28,6 +28,13 @@ def refusing(request: Request, response: Response) -> None:
     raise HTTPError(403)
 
 
+@handler(digest="sha-256")
+def digested(request: Request, response: Response) -> Iterator[bytes]:
+    """Upper case, with its digest."""
+    for chunk in request.body.chunks():
+        yield chunk.upper()
+
+
 @handler
 def failing(request: Request, response: Response) -> None:
     """Fails before its first byte."""
@@ -92,6 +99,7 @@ APPS: Final[Mapping[str, ASGIApp]] = {
     "csv_to_json_lines": csv_to_json_lines.app,
     "cured": cured,
     "digest": digest.app,
+    "digested": digested,
     "failing": failing,
     "fastapi_app": fastapi_app.app,
     "gzip_body": gzip_body.app,

@@ -48,7 +48,7 @@ class Pump(RequestState):
     @property
     def unfinished(self) -> bool:
         """Whether the client is still sending a body that somebody has begun to take in."""
-        return self._pump is not None and self.body.coming
+        return self._pump is not None and self.expected
 
     @property
     def unread(self) -> bool:
@@ -138,7 +138,7 @@ class Pump(RequestState):
         """
         self.start()
         self.sends += 1  # nothing moves on this side, as if a send were under way
-        while self.body.coming and self.failure is None:
+        while self.expected and self.failure is None:
             before = self.body.received
             with anyio.move_on_after(self.limits.read_timeout) as scope:
                 await self.changed()

@@ -15,7 +15,7 @@ from ..crossing.portal import Portal
 from ..crossing.waiters import LoopWaiter
 from ..errors import ClientDisconnected
 from ..limits import Limits
-from ..protocol.request import BodyPhase, Framing, RequestBody, framing_of
+from ..protocol.request import BodyPhase, Framing, RequestBody, framing_of, leaves_body_open
 from ..types import Receive, Scope
 
 # Where a scope carries its intake, so that open_body finds it through any framework.
@@ -102,11 +102,21 @@ class RequestState:
         return limit is not None and length is not None and length > limit
 
     @property
+    def expected(self) -> bool:
+        """Whether more of the body is to come, for all that is known.
+
+        What was not announced, and of which nothing has come, is not waited for.
+        """
+        body = self.body
+        return body.coming and (body.received > 0 or not leaves_body_open(self._scope))
+
+    @property
     def ready(self) -> bool:
         """Whether the body has ended, one way or another, or has filled the prefetch."""
         body = self.body
         return (
             body.phase is not BodyPhase.OPEN
+            or not self.expected
             or self.failure is not None
             or body.received >= min(self.limits.prefetch_bytes, self.limits.request.high)
         )

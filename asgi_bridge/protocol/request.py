@@ -163,6 +163,18 @@ def announces_body(scope: Scope) -> bool:
             return bool(value != b"0")
         if name == b"transfer-encoding":
             return True
-    if scope.get("http_version", "1.1")[:1] == "1":
+    if not _multiplexed(scope):
         return False
     return scope["method"] not in _WITHOUT_CONTENT
+
+
+def leaves_body_open(scope: Scope) -> bool:
+    """Whether only the end of a stream can say that a request has no body, as it most likely has.
+
+    So it is with a GET over HTTP/2, and one server has an application wait for that end for ever.
+    """
+    return _multiplexed(scope) and not announces_body(scope)
+
+
+def _multiplexed(scope: Scope) -> bool:
+    return bool(scope.get("http_version", "1.1")[:1] != "1")

@@ -19,8 +19,6 @@ PENDING: Final[Mapping[str, tuple[str, ...]]] = {
     "raises-before-body": ("hypercorn-h3",),
     # A short last message would tell the client, where nothing else ends the stream.
     "raises-midway-length": ("hypercorn-h2", "hypercorn-h3"),
-    # receive() never returns for a GET there, and the bridge drains for 2 s what never comes.
-    "stream-ends": ("uvicorn-zttp-h2",),
     # Granian sends the body of an answer to HEAD in HTTP/2.
     "head": ("granian-h2",),
 }

@@ -11,6 +11,8 @@
 # Rule 6: a declared content-length is a promise (RFC 9110, 8.6). A message that breaks it is
 #         refused before the server sees it: some servers pass on a byte too many, which the client
 #         takes for the next response, or leave it waiting for a byte too few (measured).
+# Rule 7: what answers a HEAD has no content (RFC 9110, 9.3.2), whatever an application sends. Some
+#         servers pass it on (measured), so its bytes end here; the headers stay as they are.
 """The response gate: one table, and the start that it holds back."""
 
 from collections.abc import Iterable, Mapping
@@ -76,7 +78,7 @@ class ResponseGate:
     """Holds one response's start until there is content to go with it.
 
     Args:
-        head_request: the request's method is HEAD, so there is no body to hold to its length.
+        head_request: the request's method is HEAD, so there is no body, nor a length to hold it to.
 
     Attributes:
         phase: how far the response has got; to be read only.
@@ -123,6 +125,8 @@ class ResponseGate:
         if self._declared is not None:
             self._count(message, self._declared)
         self.phase = phase
+        if self._head_request and message.get("body"):
+            message = {**message, "body": b""}
         start = self._start
         if start is None:
             return (message,)

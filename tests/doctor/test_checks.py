@@ -76,6 +76,8 @@ def asked(check: str, answers: Sequence[bytes]) -> Finding:
         ("body-too-long", [HELLO + b"more", HELLO], Outcome.DESYNC),
         ("body-too-long", [HELLO, NOT_FOUND], Outcome.DESYNC),
         ("head", [b"HTTP/1.1 405 -\r\n\r\n"], Outcome.WRONG),
+        ("head", [HELLO[:-5], HELLO], Outcome.OK),
+        ("head", [HELLO, HELLO], Outcome.DESYNC),
         ("lifespan", [b"HTTP/1.1 200 -\r\ncontent-length: 0\r\n\r\n"], Outcome.NOT_OFFERED),
         ("lifespan", [HELLO], Outcome.MISSED),
         ("websocket", [NOT_FOUND], Outcome.NOT_OFFERED),

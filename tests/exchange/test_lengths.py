@@ -64,6 +64,15 @@ async def test_head_has_a_length_and_no_body() -> None:
     assert await exchange.run() == messages
 
 
+@pytest.mark.parametrize("head", [start(), length(3), length(2)], ids=["open", "true", "false"])
+async def test_body_that_answers_a_head_is_not_passed_on(head: Message) -> None:
+    parts = [body(b"ab", more_body=True), body(more_body=True), body(b"c")]
+    limits = Limits(message_bytes=1)  # its bytes are not cut into pieces, either
+    exchange = Exchange(BridgeMiddleware(sender(head, *parts), limits=limits), method="HEAD")
+    assert await exchange.run() == [head, body(more_body=True), body(more_body=True), body()]
+    assert parts[0]["body"] == b"ab"
+
+
 @pytest.mark.parametrize(("messages", "passed_on", "size"), BROKEN.values(), ids=BROKEN)
 async def test_body_that_breaks_its_promise_is_an_error_and_never_sent(
     messages: list[Message], passed_on: list[Message], size: int

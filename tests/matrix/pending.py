@@ -19,8 +19,6 @@ PENDING: Final[Mapping[str, tuple[str, ...]]] = {
     "raises-before-body": ("hypercorn-h3",),
     # A short last message would tell the client, where nothing else ends the stream.
     "raises-midway-length": ("hypercorn-h2", "hypercorn-h3"),
-    # Granian sends the body of an answer to HEAD in HTTP/2.
-    "head": ("granian-h2",),
 }
 
 

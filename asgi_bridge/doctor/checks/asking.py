@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from ..clients.base import Connection, rest
-from ..outcomes import Finding
+from ..clients.base import Connection, Garbled, rest
+from ..outcomes import Finding, Outcome, expect, found
 
 
 class Asking(Protocol):
@@ -24,6 +24,18 @@ async def get(connection: Connection, path: str) -> tuple[int, bytes]:
     """A whole GET: status and body."""
     exchange = await connection.request("GET", path)
     return await exchange.head(), await rest(exchange)
+
+
+async def next_is_its_own(connection: Connection) -> Finding:
+    """Ask for something else on a connection: it must not get the end of what came before it.
+
+    Raises:
+        Broken: the connection is closed.
+    """
+    try:
+        return expect(await get(connection, "/hello"), (200, b"hello"), Outcome.DESYNC)
+    except Garbled as error:
+        return found(Outcome.DESYNC, str(error))
 
 
 async def noted(asking: Asking, key: str) -> str:

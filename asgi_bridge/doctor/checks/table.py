@@ -167,7 +167,10 @@ CHECKS: Final[Mapping[str, Check]] = {
         ask=comes_back("two_receivers", Pace.FAST, declared=False),
     ),
     "others-run": Check(title="other tasks run while one sends", ask=habits.others_run),
-    "head": Check(title="HEAD has no body", ask=habits.head),
+    "head": Check(title="HEAD has no body", ask=habits.no_body_for_head("hello_undeclared")),
+    "head-streamed": Check(
+        title="HEAD of a streamed answer has none", ask=habits.no_body_for_head("three")
+    ),
     "no-content": Check(title="204 has no body", ask=failing.status_of("nothing", "GET", 204)),
     "spec-version": Check(title="app is told of ASGI 2.4", ask=habits.version),
     "lifespan": Check(title="lifespan passes", ask=habits.lifespan, passing=True),

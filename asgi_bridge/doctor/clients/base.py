@@ -13,6 +13,10 @@ class Broken(Exception):
     """The connection or the stream ended in the middle of something."""
 
 
+class Garbled(Broken):
+    """What came is no head and no chunk, but most likely a part of another answer."""
+
+
 class Exchange(Protocol):
     """One request and its response.
 

@@ -8,7 +8,7 @@ import asyncio
 import ssl
 from contextlib import suppress
 
-from .base import BLOCK, Broken, Headers, has_body
+from .base import BLOCK, Broken, Garbled, Headers, has_body
 
 
 class H1Connection:
@@ -87,7 +87,7 @@ class H1Exchange:
         line, *fields = (await self._until(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         version, _, rest = line.partition(" ")
         if not version.startswith("HTTP/1.") or not rest[:3].isdigit():
-            raise Broken(f"no status line: {line[:40]!r}")
+            raise Garbled(f"no status line: {line[:40]!r}")
         status = int(rest[:3])
         if status >= 200:
             pairs = (field.partition(":") for field in fields if field)
@@ -128,7 +128,7 @@ class H1Exchange:
         try:
             self._left = int(line.partition(b";")[0], 16)
         except ValueError:
-            raise Broken(f"no size of a chunk: {line[:40]!r}") from None
+            raise Garbled(f"no size of a chunk: {line[:40]!r}") from None
         if not self._left:
             self._chunked = False
             await self._until(b"\r\n")

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, overload
 from .crossing.pool import WorkerPool
 from .crossing.portal import current_portal
 from .exchange import HandlerExchange
+from .exchange.forgetful import forgets_streams, on_forgetful
 from .intake import SCOPE_KEY, Intake
 from .limits import Limits
 from .request import Request
@@ -39,6 +40,8 @@ class HandlerApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope: an HTTP request, or the lifespan, with which the pool is closed."""
         match scope["type"]:
+            case "http" if forgets_streams(scope):
+                await on_forgetful(self, scope, receive, send, self._limits)
             case "http":
                 intake = scope.get(SCOPE_KEY)
                 if intake is not None and intake.reuses(receive):

@@ -6,6 +6,7 @@ from .crossing.portal import current_portal
 from .errors import BridgeNotInstalled
 from .exchange import AppExchange
 from .exchange.counted import OnExchangeEnd, run_counted
+from .exchange.forgetful import forgets_streams, on_forgetful
 from .intake import SCOPE_KEY, Intake
 from .limits import Limits
 from .reader import BodyReader
@@ -44,6 +45,9 @@ class BridgeMiddleware:
         """Serve one scope."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
+            return
+        if forgets_streams(scope):
+            await on_forgetful(self, scope, receive, send, self._limits)
             return
         outer = scope.get(SCOPE_KEY)
         if outer is not None and outer.reuses(receive):

@@ -118,6 +118,13 @@ async def breaking_declared(scope: Scope, receive: Receive, send: Send) -> None:
     raise RuntimeError("failed on purpose, in the middle of a declared body")
 
 
+async def raising_late(scope: Scope, receive: Receive, send: Send) -> None:
+    """Fail in the middle of the upload."""
+    await receive()
+    await anyio.sleep(0.2)
+    raise RuntimeError("failed on purpose, in the middle of the upload")
+
+
 async def leaving(scope: Scope, receive: Receive, send: Send) -> None:
     await start(send, 200)
     await more(send, b"first")

@@ -32,6 +32,7 @@ APPS: Final[dict[str, ASGIApp]] = {
     "nothing": sending.nothing,
     "polling": reading.polling,
     "raising": sending.raising,
+    "raising_late": sending.raising_late,
     "raising_started": sending.raising_started,
     "refuse": reading.refuse,
     "refuse_late": reading.refuse_late,

@@ -122,6 +122,12 @@ CHECKS: Final[Mapping[str, Check]] = {
         title="failure before the first byte: 500",
         ask=failing.status_of("raising_started", "GET", 500),
     ),
+    "raises-in-upload": Check(
+        title="failure while the upload runs: 500; other streams go on",
+        ask=early.early_answer("raising_late", 500),
+        protocols=("h2", "h3"),
+        limit=UPLOAD_LIMIT,
+    ),
     # Before those that fail midway: after one of them a process of Daphne answers no failure more.
     "body-too-short": Check(
         title="fewer bytes than the content-length", ask=failing.wrong_length("short")

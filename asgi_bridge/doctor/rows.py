@@ -67,11 +67,11 @@ def uvicorn(
     )
 
 
-# No message makes Hypercorn reset a stream (measured: trailers, push, a second start); an early end
-# tells the client where a length was declared (asgi_bridge/exchange/forgetful.py), and only there. An
-# exception that is no Exception closes the whole connection of HTTP/2 on asyncio, ends the server
-# on trio and its listener for HTTP/3. A connection of HTTP/2 without any other stream is closed
-# after the keep-alive timeout, which is the only end there is.
+# No message makes Hypercorn reset a stream (measured: trailers, push, a second start). An early end
+# tells the client where a length was declared, and only there (asgi_bridge/exchange/forgetful.py).
+# An exception that is no Exception closes the whole connection of HTTP/2 on asyncio, ends the
+# server on trio and its listener for HTTP/3. A connection of HTTP/2 without any other stream is
+# closed after the keep-alive timeout, which is the only end there is.
 NEVER_RESET = "Hypercorn neither ends nor resets a stream whose application failed midway"
 NEVER_TOLD = "Hypercorn does not tell the application of the end of an HTTP/3 stream or connection"
 ASKS = "it sends the 100 by itself, before it calls the application"

@@ -29,8 +29,7 @@ async def get(connection: Connection, path: str) -> tuple[int, bytes]:
 async def next_is_its_own(connection: Connection) -> Finding:
     """Ask for something else on a connection: it must not get the end of what came before it.
 
-    Raises:
-        Broken: the connection is closed.
+    Where the connection is closed that is `Broken`.
     """
     try:
         return expect(await get(connection, "/hello"), (200, b"hello"), Outcome.DESYNC)

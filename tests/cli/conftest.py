@@ -14,7 +14,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path[:])
     known = set(sys.modules)
+    interval = sys.getswitchinterval()
     yield tmp_path
+    sys.setswitchinterval(interval)
     load_app.cache_clear()
     for name in set(sys.modules) - known:
         if str(tmp_path) in str(getattr(sys.modules[name], "__file__", None)):

@@ -12,6 +12,8 @@ import pytest
 from .serving import BARE_APP, LIMIT, SERVERS, Command, eventually, serving
 
 HANDLERS = """
+import sys
+
 from asgi_bridge import handler
 
 @handler
@@ -25,8 +27,20 @@ def plain(request, response):
 class Holder:
     inner = upper
 
+def interval(request, response):
+    return f"{sys.getswitchinterval():.4f}"
+
 def make():
     return plain
+"""
+
+OWN_INTERVAL = """
+import sys
+
+sys.setswitchinterval(0.002)
+
+def interval(request, response):
+    return f"{sys.getswitchinterval():.4f}"
 """
 
 
@@ -50,6 +64,21 @@ def test_bare_app_file(server: str, number: signal.Signals, bare: Path) -> None:
         assert command.end(number) == 0
         line = f"asgi-bridge: serving bare.py:app on http://127.0.0.1:{command.port} ({server})\n"
         assert command.stderr == line
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_loop_gets_its_turn(server: str, handlers: Path) -> None:
+    """Threads that compute in Python must not hold up the event loop: see docs/reliability.md."""
+    with serving(handlers, "handlers:interval", "--server", server) as command:
+        assert command.answer() == b"0.0005"
+        command.end()
+
+
+def test_target_may_say_when_it_lets_go(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN_INTERVAL)
+    with serving(tmp_path, "own:interval") as command:
+        assert command.answer() == b"0.0020"
+        command.end()
 
 
 @pytest.mark.parametrize("server", SERVERS)

@@ -1,5 +1,6 @@
 """BridgeMiddleware and open_body: the bridge around an application."""
 
+from collections.abc import Callable
 from typing import Any, Literal, overload
 
 from .crossing.portal import current_portal
@@ -23,6 +24,10 @@ class BridgeMiddleware:
         limits: bounds on memory and time, see `Limits`.
         on_exchange_end: called after each HTTP exchange with its `ExchangeStats`, on the event
             loop, so it must not block. What it raises goes into the log and nowhere else.
+        withhold: called with the scope of each HTTP request; whether its body is kept for
+            `open_body`. The application's own `receive` then tells of an empty body, and after
+            that of the disconnect only. For frameworks that read the body before they call
+            anyone's code: Django, Quart, Falcon.
 
     Around itself, directly or with other middleware in between, it stands aside: the outer one
     does the work, and the inner one only steps in where something in between replaced `receive`.
@@ -36,10 +41,12 @@ class BridgeMiddleware:
         *,
         limits: Limits | None = None,
         on_exchange_end: OnExchangeEnd | None = None,
+        withhold: Callable[[Scope], bool] | None = None,
     ) -> None:
         self.app: ASGIApp = single_callable(app)
         self._limits = Limits() if limits is None else limits
         self._on_exchange_end = on_exchange_end
+        self._withhold = withhold
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
@@ -49,11 +56,16 @@ class BridgeMiddleware:
         if forgets_streams(scope):
             await on_forgetful(self, scope, receive, send, self._limits)
             return
+        withheld = self._withhold is not None and self._withhold(scope)
         outer = scope.get(SCOPE_KEY)
         if outer is not None and outer.reuses(receive):
+            if withheld:
+                outer.withhold()
             await self.app(scope, receive, send)
             return
         intake = Intake(scope, receive, self._limits, current_portal())
+        if withheld:
+            intake.withhold()
         exchange = AppExchange(intake, send, method=scope["method"])
         if self._on_exchange_end is None:
             await exchange.run(self.app, scope)
@@ -72,7 +84,7 @@ def open_body(scope: Any, *, spool: bool = False) -> BodyReader | SpooledReader:
 
     Args:
         scope: an ASGI scope, or anything with one as its `.scope`, such as the request objects of
-            Starlette, FastAPI and Litestar.
+            Starlette, FastAPI, Litestar, Django, Quart, BlackSheep and Falcon.
         spool: keep what has been read in a temporary file, on disk when it is large, so that the
             reader can seek.
 

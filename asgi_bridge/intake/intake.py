@@ -4,6 +4,8 @@
 #         claimed, what is here and what is in flight goes to the reader, and the application's own
 #         receive() knows one message only: http.disconnect.
 # Rule 2: it is claimed once, from any thread.
+# Rule 3: some frameworks read before they call anyone (Django, Quart, Falcon). A body can be
+#         withheld from them: they are told of an empty one, and whoever claims it gets the real.
 """Intake: a request's body, for the application or for a reader."""
 
 import threading
@@ -45,6 +47,8 @@ class Intake(Pump):
     Threads: the loop's, but for `claim` and `reader`.
     """
 
+    _withheld = False  # the owner is a reader that has not claimed yet; guarded by _claiming
+    _tells_of_none = False  # the application has yet to be told of an empty body
     _waited = 0.0  # seconds that the application has waited for the body
 
     @property
@@ -73,6 +77,10 @@ class Intake(Pump):
 
         Cancellation: loses nothing; the next call gets the message.
         """
+        if self._tells_of_none:
+            await anyio.lowlevel.checkpoint()
+            self._tells_of_none = False
+            return {"type": "http.request", "body": b"", "more_body": False}
         route = self._way()
         mine = route.application
         if self._owner is not Owner.READER:
@@ -97,7 +105,8 @@ class Intake(Pump):
                     self._refuse(error)
             if self._response_complete and (claimed or not self.unfinished):
                 return {"type": "http.disconnect"}
-            self.watch()
+            if not (self._withheld and self.framing.expects_continue):
+                self.watch()
             if claimed or not (self.body.coming and announces_body(self._scope)):
                 await self.changed()
             else:
@@ -145,6 +154,13 @@ class Intake(Pump):
         intake._owner = Owner.READER
         return intake
 
+    def withhold(self) -> None:
+        """Keep the body for a reader, if nobody has asked for it yet."""
+        with _claiming:
+            if self._owner is Owner.NOBODY:
+                self._owner = Owner.READER
+                self._withheld = self._tells_of_none = True
+
     def claim(self) -> None:
         """Take the body for a reader; any thread.
 
@@ -152,9 +168,10 @@ class Intake(Pump):
             BodyAlreadyClaimed: there is a reader, or the application has read from it itself.
         """
         with _claiming:
-            if self._owner is not Owner.NOBODY:
+            if self._owner is not Owner.NOBODY and not self._withheld:
                 raise BodyAlreadyClaimed(f"the request body cannot be claimed: {self._owner.value}")
             self._owner = Owner.READER
+            self._withheld = False
 
     def reader(self, *, start: bool = True) -> BodyReader:
         """The reader of a body that was claimed; any thread, once.

@@ -26,7 +26,10 @@ class Owner(Enum):
     """Whom the body's messages belong to."""
 
     NOBODY = "nobody has asked yet"
-    APPLICATION = "the application has read from it itself"
+    APPLICATION = (
+        "the application has read from it itself; where that was its framework, "
+        "BridgeMiddleware(app, withhold=...) keeps the body for open_body"
+    )
     READER = "it has a reader already"
 
 

@@ -170,9 +170,11 @@ class LengthMismatch(BridgeError, ValueError):
         self.declared = declared
 
 
-# What frameworks raise out of a read when they are told of the disconnect: Starlette's and
-# Litestar's, Quart's and BlackSheep's, Django's. By name, since we import none of them.
-_DISCONNECTS = frozenset({"ClientDisconnect", "ClientDisconnected", "RequestAborted"})
+# What frameworks raise out of a read when they are told of the disconnect: Starlette, Django and
+# BlackSheep, and others of a like name. By name, since we import none of them.
+_DISCONNECTS = frozenset(
+    {"ClientDisconnect", "ClientDisconnected", "RequestAborted", "MessageAborted"}
+)
 
 
 def caused_by_disconnect(error: BaseException) -> bool:

@@ -156,12 +156,13 @@ def only_member_raised_again() -> Exception:
         (circle(), False),
         (only_member_raised_again(), False),
         (type("ClientDisconnect", (Exception,), {})("a framework's own"), True),
+        (type("MessageAborted", (Exception,), {})("BlackSheep's"), True),
         (ExceptionGroup("x", [raised_from(GONE, None), raised_from(None, GONE)]), True),
     ],
     ids=[
         *("itself", "cause", "context", "in a group", "in a group with another"),
         *("another's", "no link", "another group", "circle"),
-        *("a group's own member", "a framework's", "in a group twice"),
+        *("a group's own member", "a framework's", "another framework's", "in a group twice"),
     ],
 )
 def test_what_a_disconnect_has_caused(error: BaseException, caused: bool) -> None:

@@ -5,9 +5,36 @@ from typing import Final
 
 from asgi_bridge.types import ASGIApp, Receive, Scope, Send
 
-from . import bare, on_fastapi, on_starlette
+from . import (
+    bare,
+    on_blacksheep,
+    on_django,
+    on_falcon,
+    on_fastapi,
+    on_litestar,
+    on_quart,
+    on_starlette,
+)
 
-APPS: Final[Mapping[str, ASGIApp]] = {**on_starlette.APPS, **on_fastapi.APPS, **bare.APPS}
+# By path; what has the same first segment is the same application.
+APPS: Final[Mapping[str, ASGIApp]] = {
+    **on_starlette.APPS,
+    **on_fastapi.APPS,
+    **on_litestar.APPS,
+    **on_django.APPS,
+    **on_quart.APPS,
+    **on_blacksheep.APPS,
+    **on_falcon.APPS,
+    **bare.APPS,
+}
+
+# What takes in the whole request before it calls anyone, so that a client in lock-step would wait.
+WHOLE: Final = frozenset(("django/request",))
+
+# Frameworks that need asyncio.
+ON_ASYNCIO: Final = ("django", "quart", "blacksheep", "falcon")
+
+_MOUNTED: Final = {name.split("/")[0]: app for name, app in APPS.items()}
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -18,5 +45,5 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "lifespan.shutdown.complete"})
         return
-    name = scope["path"].split("/")[1]
-    await APPS[name]({**scope, "root_path": f"/{name}"}, receive, send)
+    mount = scope["path"].split("/")[1]
+    await _MOUNTED[mount]({**scope, "root_path": f"/{mount}"}, receive, send)

@@ -1,5 +1,6 @@
 """Applications without a framework that answer with the body of their request."""
 
+import math
 from collections.abc import Iterator
 from typing import Final
 
@@ -23,7 +24,8 @@ async def _answer(receive: Receive, send: Send) -> None:
     more = True
     while more:
         message = await receive()
-        assert message["type"] == "http.request", message
+        if message["type"] == "http.disconnect":
+            return
         more = message.get("more_body", False)
         await send(
             {"type": "http.response.body", "body": message.get("body", b""), "more_body": more}
@@ -56,9 +58,28 @@ async def impatient(scope: Scope, receive: Receive, send: Send) -> None:
     await _answer(insist, send)
 
 
+async def two_tasks(scope: Scope, receive: Receive, send: Send) -> None:
+    """Two tasks ask for messages at the same time; what either gets goes out in order."""
+    into, out_of = anyio.create_memory_object_stream[Message](math.inf)
+
+    async def ask() -> None:
+        more = True
+        while more:
+            message = await receive()
+            into.send_nowait(message)  # before anything else runs, or the order is gone
+            more = message.get("more_body", False)
+
+    async with into, out_of, anyio.create_task_group() as asking:
+        asking.start_soon(ask)
+        asking.start_soon(ask)
+        await _answer(out_of.receive, send)
+        asking.cancel_scope.cancel()  # one of them waits for the disconnect
+
+
 APPS: Final[dict[str, ASGIApp]] = {
     "bare-single": BridgeMiddleware(single),
     "bare-asgi2": BridgeMiddleware(guarantee_single_callable(Double)),  # type: ignore[no-untyped-call]  # asgiref's
+    "bare-two-tasks": BridgeMiddleware(two_tasks),
     "bare-cancelled": BridgeMiddleware(impatient),
     "bare-twice": BridgeMiddleware(BridgeMiddleware(single)),
     "bare-twice-cancelled": BridgeMiddleware(BridgeMiddleware(impatient)),

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from anyio.lowlevel import RunVar
 
 from .crossing.channel import EndOfStream
+from .crossing.interrupt import Interrupt
 from .crossing.outlet import Outlet
 from .crossing.pool import WorkerPool
 from .crossing.portal import current_portal
@@ -33,6 +34,9 @@ async def iterate_in_worker(
     `Limits.response` allows in bytes, and many items cross to the loop at once. Bytes-like items
     and text count with their length, others with what `sys.getsizeof` says of them.
 
+    A worker that is inside a read of a request's body when the iteration is given up is let go: the
+    read raises `ExchangeOver`, and so does every later one.
+
     The iterable's `close`, if it has one, is called on that thread: at the end, after a failure,
     and when this generator is closed or cancelled; unless the iteration has not begun by then.
 
@@ -51,7 +55,8 @@ async def iterate_in_worker(
     limits = Limits() if limits is None else limits
     portal = current_portal()
     outlet: Outlet[T] = Outlet(portal, limits.response, timeout=limits.write_timeout)
-    work = Work(partial(_run, iterable, outlet), outlet)
+    interrupt = Interrupt()
+    work = Work(partial(_run, iterable, outlet, interrupt), outlet)
     pool = _pool_of_loop() if pool is None else pool
     pool.submit(work, ready=True)
     try:
@@ -64,7 +69,9 @@ async def iterate_in_worker(
     except EndOfStream:
         return
     finally:
-        outlet.break_with(ExchangeOver("the iteration was closed"))
+        closed = ExchangeOver("the iteration was closed")
+        outlet.break_with(closed)
+        interrupt.set(closed)
         begun = not pool.withdraw(work)
         if begun:
             await work.wait_over(portal, limits.abandon_timeout)
@@ -72,11 +79,12 @@ async def iterate_in_worker(
             logger.warning("a worker is still busy with %r after its iteration ended", iterable)
 
 
-def _run(iterable: Iterable[T], outlet: Outlet[T]) -> None:
+def _run(iterable: Iterable[T], outlet: Outlet[T], interrupt: Interrupt) -> None:
     """Put every item, then close the iterable, here in its own thread, whatever happens."""
     try:
-        for item in iterable:
-            outlet.put(item, _size_of(item))
+        with interrupt.here():
+            for item in iterable:
+                outlet.put(item, _size_of(item))
     finally:
         close = getattr(iterable, "close", None)
         if close is not None:

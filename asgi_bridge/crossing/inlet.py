@@ -9,6 +9,7 @@ from ..errors import BodyTooSlow, ReadTimeout
 from ..protocol.watermarks import Watermarks
 from .channel import BodyChannel, Channel
 from .channel import EndOfStream as EndOfStream  # what `take` raises at the end
+from .interrupt import current_interrupt
 from .portal import Portal
 from .waiters import LoopWaiter, ThreadWaiter
 
@@ -84,14 +85,23 @@ class ThreadReceiver(Generic[T]):
             if self._on_demand is not None:
                 self._on_demand()
                 self._on_demand = None
-            # woken by put_nowait, end and break_with
             began = monotonic()
-            if not self._waiter.wait(self._timeout):
+            if not self._wait():
                 self._give_up(ReadTimeout(f"no request bytes for {self._timeout} s"))
             self._waited += monotonic() - began
             if self._pace is not None:
                 self._check(*self._pace)
         return taken
+
+    def _wait(self) -> bool:
+        interrupt = current_interrupt()
+        if interrupt is None:
+            return self._waiter.wait(self._timeout)  # woken by put_nowait, end and break_with
+        interrupt.begin(self._channel)
+        try:
+            return self._waiter.wait(self._timeout)
+        finally:
+            interrupt.end()
 
     def _check(self, rate: float, grace: float) -> None:
         if self._passed < rate * (self._waited - grace):

@@ -11,9 +11,20 @@ import anyio
 import pytest
 from starlette.responses import StreamingResponse
 
-from asgi_bridge import Limits, Overloaded, WorkerPool, WriteTimeout, iterate_in_worker
+from asgi_bridge import (
+    BodyReader,
+    BridgeError,
+    BridgeMiddleware,
+    ExchangeOver,
+    Limits,
+    Overloaded,
+    WorkerPool,
+    WriteTimeout,
+    iterate_in_worker,
+    open_body,
+)
 from asgi_bridge.protocol.watermarks import Watermarks
-from asgi_bridge.testing import Exchange
+from asgi_bridge.testing import Exchange, body, start
 from asgi_bridge.types import Receive, Scope, Send
 
 from .helpers import WAIT, Step, joined, lines, settled
@@ -308,3 +319,41 @@ async def test_starlette_streams_it(pool: WorkerPool) -> None:
     await exchange.run()
     assert joined(exchange.sent)[1]["body"] == b"0123456789"
     assert exchange.complete
+
+
+@pytest.mark.parametrize("ending", ["cancelled", "closed"])
+async def test_worker_inside_a_read_is_let_go(
+    ending: str, pool: WorkerPool, log: pytest.LogCaptureFixture
+) -> None:
+    """The application returns when its worker has, and only then would the reader be broken."""
+    met: list[type] = []
+
+    def upper(body: BodyReader) -> Iterator[bytes]:
+        try:
+            for chunk in body.chunks():
+                yield chunk.upper()
+        except BridgeError as error:
+            met.append(type(error))
+            raise
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(iterate_in_worker(upper(open_body(scope)), pool=pool)) as items:
+            await send(start())
+            async for item in items:
+                await send(body(item, more_body=True))
+                if ending == "closed":
+                    break
+        await send(body())
+
+    async with Exchange(BridgeMiddleware(app)) as exchange:
+        await exchange.send_chunk(b"abc")
+        assert await exchange.expect_bytes(3) == b"ABC"
+        await settled()
+        if ending == "cancelled":
+            exchange.cancel()
+        with anyio.fail_after(WAIT / 2):  # abandon_timeout is as long as WAIT
+            await exchange.wait_closed()
+    assert met == [ExchangeOver]
+    assert pool.statistics().busy == 0
+    assert exchange.complete is (ending == "closed")
+    assert lines(log) == []

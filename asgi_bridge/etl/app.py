@@ -137,7 +137,7 @@ class ETLApp:
 
     def _task(self, method: str, path: str, scope: Scope) -> Task:
         raw: bytes = scope.get("query_string", b"")
-        query = dict(parse_qsl(raw.decode("latin-1"))) if raw else {}
+        query = dict(parse_qsl(raw.decode("latin-1"), True)) if raw else {}
         etl_args = query.get("etl_args", "").strip()
         if method == "POST" and path == "download":
             link, name = query.get("original_url", ""), query.get("object_to", "")

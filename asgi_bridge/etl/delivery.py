@@ -21,7 +21,7 @@ from asgi_bridge import ExchangeOver
 from .asgi import Send, respond, send_chunk, start_response
 from .client import Client, next_chunk
 from .errors import RETRY_REASON, TRANSIENT, HopBroken, Refused, refused_for
-from .pipeline import Pipeline, check_node_url, compose_etl_direct_put_url, is_target
+from .pipeline import Pipeline, compose_etl_direct_put_url, is_http_url, is_target
 from .settings import Settings
 from .sinks import Sink, Upload, UploadPayload, WholePayload
 
@@ -71,12 +71,13 @@ def hop_of(pipeline: Pipeline, settings: Settings, path: str, etl_args: str) -> 
     """The next hop of a pipeline, None where that is back to the caller.
 
     Raises:
-        ValueError: it is no URL; an `InvalidPipelineError`.
-        Refused: it would be given the secret, and is not trusted with it; status 403.
+        Refused: it is no URL of a host, status 500, which is what AIStore's own server gives; or it
+            would be given the secret, and is not trusted with it, status 403.
     """
     if not pipeline.first:
         return None
-    check_node_url(pipeline.first)
+    if not is_http_url(pipeline.first):
+        raise Refused(500, f"Processing error: the next hop {pipeline.first!r} is no http URL")
     to_target = is_target(pipeline.first)
     if to_target and not settings.trusts(pipeline.first):
         raise Refused(

@@ -48,4 +48,4 @@ def refused_for(error: BaseException) -> Exception:
 
 def file_missing(path: str, fqn: str) -> Refused:
     """The answer for a request that names a file that is not there."""
-    return Refused(404, f"Error processing object '{path}': file not found at '{fqn}'.")
+    return Refused(404, f"Error processing object {path!r}: file not found at {fqn!r}.")

@@ -30,7 +30,7 @@ class Pipeline(NamedTuple):
 
 
 def parse_etl_pipeline(header: str) -> Pipeline:
-    """Split a pipeline header into the next hop and the rest.
+    """Split a pipeline header into the next hop and the rest; an entry need not be a URL.
 
     Raises:
         InvalidPipelineError: one of its entries is empty.
@@ -49,19 +49,13 @@ def is_target(node_url: str) -> bool:
     return bool(urlsplit(node_url).path)
 
 
-def check_node_url(node_url: str) -> None:
-    """Refuse what is no URL of a host.
-
-    Raises:
-        InvalidPipelineError: it has no host, or a scheme other than http and https.
-    """
+def is_http_url(node_url: str) -> bool:
+    """Whether a request can be sent to a node URL at all."""
     try:
         parts = urlsplit(node_url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        usable = False
-    if not usable:
-        raise InvalidPipelineError(f"Invalid pipeline header: {node_url!r} is no http URL")
+        return False
 
 
 def compose_etl_direct_put_url(node_url: str, host_target: str, path: str, etl_args: str) -> str:

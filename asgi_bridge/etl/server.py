@@ -5,6 +5,7 @@ import inspect
 import logging
 import os
 import sys
+import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import IO, Any, Final
@@ -40,7 +41,9 @@ class ETLServer:
     Attributes:
         logger: for the transform's own messages.
         host_target: `AIS_TARGET_URL`.
-        direct_put: `DIRECT_PUT`; for information only.
+        direct_put: `DIRECT_PUT`; this and the next two are for information only.
+        direct_fqn: `ETL_DIRECT_FQN`.
+        direct_put_retries: `AIS_DIRECT_PUT_RETRIES`.
         use_streaming: whether it is `transform_stream` that is called.
         app: the ASGI application.
         ws_max_bytes: the longest WebSocket message; `start` and `asgi-bridge serve` allow it.
@@ -64,6 +67,8 @@ class ETLServer:
         settings = Settings.from_environment(os.environ)
         self.host_target = settings.target_url
         self.direct_put = settings.direct_put
+        self.direct_fqn = settings.direct_fqn
+        self.direct_put_retries = settings.retries
         raise_file_limit()
         own_files = [*(settings.certificate or ()), *source_files(type(self))]
         work = Transformation(
@@ -139,7 +144,11 @@ class ETLServer:
         await self.app(scope, receive, send)
 
     def start(self) -> None:
-        """Serve with Hypercorn on `host` and `port` until SIGINT or SIGTERM."""
+        """Serve with Hypercorn on `host` and `port` until SIGINT or SIGTERM.
+
+        Threads: any; but only the main thread hears of signals. On another one it serves until the
+        process ends.
+        """
         from hypercorn.asyncio import serve
         from hypercorn.config import Config
 
@@ -147,7 +156,9 @@ class ETLServer:
         config.bind = [f"{self.host}:{self.port}"]
         config.keep_alive_timeout = KEEP_ALIVE_TIMEOUT
         config.websocket_max_message_size = self.ws_max_bytes
-        asyncio.run(serve(self, config, mode="asgi"))  # type: ignore[arg-type] # Hypercorn's scopes are TypedDicts
+        on_main_thread = threading.current_thread() is threading.main_thread()
+        until = None if on_main_thread else asyncio.Event().wait  # which nobody sets
+        asyncio.run(serve(self, config, shutdown_trigger=until, mode="asgi"))  # type: ignore[arg-type] # Hypercorn's scopes are TypedDicts
 
 
 FastAPIServer = ETLServer

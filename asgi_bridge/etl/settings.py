@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 DEFAULT_RETRIES: Final = 3
 DEFAULT_SLICE_BYTES: Final = 1024 * 1024
 DEFAULT_CONNECTIONS: Final = 256
+DEFAULT_KEPT_CONNECTIONS: Final = 128
 DEFAULT_KEEP_ALIVE: Final = 30.0
 
 _TRUE: Final = frozenset({"1", "t", "true", "y", "yes", "on"})
@@ -33,6 +34,7 @@ class Settings:
         retries: how often a delivery is tried again, for a source that can be read again.
         slice_bytes: the size of the writes of a delivery that is in memory.
         connections: most connections to other hosts at once.
+        kept_connections: most of them that are kept for later.
         keep_alive: seconds that an idle one of them is kept.
         token: the bearer token, None for none.
         verify: whether to verify certificates; the path of a bundle to do it with.
@@ -48,6 +50,7 @@ class Settings:
     retries: int = DEFAULT_RETRIES
     slice_bytes: int = DEFAULT_SLICE_BYTES
     connections: int = DEFAULT_CONNECTIONS
+    kept_connections: int = DEFAULT_KEPT_CONNECTIONS
     keep_alive: float = DEFAULT_KEEP_ALIVE
     token: str | None = None
     verify: bool | str = True
@@ -75,6 +78,7 @@ class Settings:
             retries=max(0, int(environ.get("AIS_DIRECT_PUT_RETRIES", DEFAULT_RETRIES))),
             slice_bytes=slice_bytes if slice_bytes > 0 else DEFAULT_SLICE_BYTES,
             connections=int(environ.get("MAX_CONN", DEFAULT_CONNECTIONS)),
+            kept_connections=int(environ.get("MAX_KEEPALIVE_CONN", DEFAULT_KEPT_CONNECTIONS)),
             keep_alive=float(environ.get("KEEPALIVE_EXPIRY", DEFAULT_KEEP_ALIVE)),
             token=environ.get("AIS_AUTHN_TOKEN") or None,
             verify=verify,

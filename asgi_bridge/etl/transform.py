@@ -12,7 +12,7 @@ import io
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from typing import IO, Any, Final, NamedTuple, TypeVar
+from typing import IO, Any, Final, NamedTuple
 
 from asgi_bridge import BodyReader, Request, Response
 
@@ -26,8 +26,6 @@ JOB: Final = "asgi_bridge.etl"
 # Bodies up to this size are read at once; larger ones through a buffer that grows in place, where
 # joining their chunks would hold them twice.
 _SMALL: Final = 1024 * 1024
-
-T = TypeVar("T")
 
 Output = bytes | bytearray | memoryview | str | None
 
@@ -103,7 +101,12 @@ class Transformation:
     ) -> Output:
         # In a list, and not in a variable, so that nothing holds the input once it is used up.
         source = [self._input(job, request)]
-        output = transform(source.pop(), job.path, job.etl_args)
+        try:
+            output = transform(source.pop(), job.path, job.etl_args)
+        except FileNotFoundError as error:
+            if not job.fqn or error.filename != job.fqn:
+                raise  # one of the transform's own, and no word on the object
+            raise file_missing(job.path, job.fqn) from error
         if output is None:
             return b""
         if isinstance(output, str):
@@ -114,8 +117,8 @@ class Transformation:
         if not job.fqn:
             return read_whole(request.body, header_of(request.scope, b"content-length"))
         if self._direct_fqn:
-            self._found(job, str)
-            return job.fqn
+            self._files.check(job.fqn)
+            return job.fqn  # there or not: that is the transform's to find out
         with self._open(job) as file:
             return file.read()
 
@@ -153,15 +156,11 @@ class Transformation:
 
     # Files.
 
-    def _found(self, job: Job, use: Callable[[str], T]) -> T:
-        """What `use` makes of the file, if the request may have it and it is there."""
+    def _open(self, job: Job) -> IO[bytes]:
         try:
-            return use(self._files.check(job.fqn))
+            return open(self._files.check(job.fqn), "rb")
         except FileNotFoundError:
             raise file_missing(job.path, job.fqn) from None
-
-    def _open(self, job: Job) -> IO[bytes]:
-        return self._found(job, lambda path: open(path, "rb"))
 
 
 def read_whole(body: BodyReader, content_length: str) -> bytes:

@@ -97,10 +97,15 @@ class ObjectSocket:
         """The frame to answer an object with."""
         try:
             pipeline = parse_etl_pipeline(header)
-            hop = hop_of(pipeline, self._settings, job.path, job.etl_args)
-            collected = await self._transform(job, content)
         except InvalidPipelineError as error:
             return text(str(error))
+        try:
+            hop = hop_of(pipeline, self._settings, job.path, job.etl_args)
+        except Refused as error:
+            logger.error("%r was not delivered: %s", job.path, error.detail)
+            return text("0")
+        try:
+            collected = await self._transform(job, content)
         except Refused as error:
             return text(f"Transform error: {reason_of(error.detail)}")
         if collected.refused:

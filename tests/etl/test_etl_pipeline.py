@@ -4,9 +4,9 @@ import pytest
 
 from asgi_bridge.etl.pipeline import (
     InvalidPipelineError,
-    check_node_url,
     compose_etl_direct_put_url,
     compose_upstream_url,
+    is_http_url,
     is_target,
     parse_etl_pipeline,
 )
@@ -91,13 +91,12 @@ def test_upstream(path: str, latest: str, end: str) -> None:
 @pytest.mark.parametrize(
     "node", ["not a url", "ftp://a/b", "http://", "http://a:x/", "http://a:0", "http://[/"]
 )
-def test_what_is_no_url_is_refused(node: str) -> None:
-    with pytest.raises(InvalidPipelineError, match="is no http URL"):
-        check_node_url(node)
+def test_what_is_no_url(node: str) -> None:
+    assert not is_http_url(node)
 
 
 def test_a_path_makes_a_target() -> None:
-    check_node_url(STAGE)
+    assert is_http_url(STAGE)
     assert [is_target(node) for node in (STAGE, f"{STAGE}/", f"{STAGE}?a=b")] == [
         False,
         True,

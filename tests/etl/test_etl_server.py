@@ -29,10 +29,12 @@ class Upper(ETLServer):
     def transform(self, data: Any, path: str, etl_args: str) -> Any:
         if etl_args == "fail":
             raise ValueError("boom")
+        if etl_args == "model":
+            raise FileNotFoundError("no model")
         if etl_args == "teapot":
             raise HTTPError(418, "short and stout")
         if isinstance(data, str):
-            return data
+            return Path(data).read_bytes() if etl_args == "open" else data
         return OUTPUTS.get(etl_args, data.upper())
 
 
@@ -104,6 +106,7 @@ def test_no_target(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_a_base_leaves_open(target: FakeTarget) -> None:
     server = Upper(host="127.0.0.1", port=9)
     assert (server.host, server.port, server.host_target) == ("127.0.0.1", 9, target.url)
+    assert (server.direct_put, server.direct_fqn, server.direct_put_retries) == (False, False, 0)
     with pytest.raises(NotImplementedError):
         ETLServer.transform(server, b"", "", "")
     with pytest.raises(NotImplementedError):
@@ -208,7 +211,7 @@ def test_no_secret_for_strangers(target: FakeTarget) -> None:
         stranger = stage.url.replace("127.0.0.1", "localhost")
         refused = etl.push("b/o", b"abc", pipeline=[f"{stranger}/x"])
         assert refused.status == 403
-        assert etl.push("b/o", b"abc", pipeline=["nowhere"]).status == 400
+        assert etl.push("b/o", b"abc", pipeline=["nowhere"]).status == 500
 
 
 @pytest.mark.parametrize("kind", [Upper, Stream])
@@ -229,7 +232,12 @@ def test_direct_fqn(target: FakeTarget, tmp_path: Path, monkeypatch: pytest.Monk
     file.write_bytes(b"abc")
     with serving(Upper().app) as etl:
         assert etl.push("b/o", fqn=file).body == str(file).encode()
-        assert etl.push("b/o", fqn=tmp_path / "missing").status == 404
+        gone = tmp_path / "missing"
+        assert etl.push("b/o", fqn=gone).body == str(gone).encode(), "to look is the transform's"
+        missing = etl.push("b/o", fqn=gone, args="open")
+        told = f"Error processing object 'b/o': file not found at '{gone}'."
+        assert (missing.status, detail(missing)) == (404, told)
+        assert etl.push("b/o", b"x", args="model").status == 500
 
 
 # Without a server.

@@ -23,7 +23,9 @@ def test_the_target_is_needed() -> None:
         Settings.from_environment({})
 
 
-@pytest.mark.parametrize("name", ["AIS_DIRECT_PUT_RETRIES", "MAX_CONN", "KEEPALIVE_EXPIRY"])
+@pytest.mark.parametrize(
+    "name", ["AIS_DIRECT_PUT_RETRIES", "MAX_CONN", "MAX_KEEPALIVE_CONN", "KEEPALIVE_EXPIRY"]
+)
 def test_a_number_that_is_none(name: str) -> None:
     with pytest.raises(ValueError, match="x1"):
         settings_for(**{name: "x1"})

@@ -43,7 +43,9 @@ def test_etl_args(pod: Pod, wire: str, args: str) -> None:
     assert facts(put(pod, f"etl_args={wire}"))["args"] == args
 
 
-@pytest.mark.parametrize("query", ["", "etl_args=", "etl_args=+", "other=x"])
+@pytest.mark.parametrize(
+    "query", ["", "etl_args=", "etl_args=+", "other=x", "etl_args=do:report&etl_args="]
+)
 def test_no_etl_args(pod: Pod, query: str) -> None:
     assert put(pod, query).body == b"ABC"
 

@@ -19,6 +19,7 @@ from .pods import PACKAGE, WAIT
 
 LAUNCHES: Final = {
     "start": [f"{PACKAGE}.launched"],
+    "start-in-a-thread": [f"{PACKAGE}.launched", "thread"],
     "serve": ["asgi_bridge", "serve", f"{PACKAGE}.buffered:app", "--bind=127.0.0.1:0"],
 }
 LARGE: Final = b"abcdefgh" * (3 * MIB)  # 24 MiB: beyond the usual 16

@@ -17,7 +17,9 @@ class Refused(HTTPError):
     def __init__(
         self, status: int, detail: object, headers: Mapping[str, str] | None = None
     ) -> None:
-        text = json.dumps({"detail": detail}, default=str)
+        text = json.dumps(
+            {"detail": detail}, default=str, ensure_ascii=False, separators=(",", ":")
+        )
         super().__init__(status, text, {**(headers or {}), "content-type": "application/json"})
 
 

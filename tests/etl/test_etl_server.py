@@ -120,7 +120,7 @@ def test_failures() -> None:
     assert refused_for(gone) is gone
     broken = refused_for(UpstreamBroken("cut"))
     assert isinstance(broken, Refused)
-    assert (broken.status_code, broken.detail) == (502, '{"detail": "Network error: cut"}')
+    assert (broken.status_code, broken.detail) == (502, '{"detail":"Network error: cut"}')
 
 
 # Routes.

@@ -104,6 +104,8 @@ def test_delivery(target: FakeTarget) -> None:
     assert facts(put(target)) == (200, b"", True)
     assert (target.stored, target.deliveries) == ({UNAME: b"abc"}, [(UNAME, b"abc")])
     (request,) = target.puts()
+    assert target.puts(UNAME) == [request]
+    assert target.puts("ais/@#/b/other") == []
     assert request.query == {"owt": "6", "uuid": "x1"}
     assert request.header("content-length") == "3"
 

@@ -80,9 +80,16 @@ class FakeTarget(LoopbackServer):
         self.stored.clear()
         self.deliveries.clear()
 
-    def puts(self) -> list[Received]:
-        """The direct puts among the requests, whole or not."""
-        return [each for each in self.requests if each.method == "PUT"]
+    def puts(self, uname: str | None = None) -> list[Received]:
+        """The direct puts among the requests, whole or not.
+
+        Args:
+            uname: only those of this object. An upload that was cut may be noted only after its
+                pod has answered, and after `reset`: who counts gives each object a name of its own.
+        """
+        path = None if uname is None else self._prefix + escaped(uname)
+        found = [each for each in self.requests if each.method == "PUT"]
+        return [each for each in found if path in (None, each.raw_path)]
 
     def gets(self) -> list[Received]:
         """The requests for source objects."""

@@ -28,6 +28,7 @@ from .actions import FAILURE, MIB
 from .pods import TOKEN, Pod, connected
 
 UNAME: Final = "ais/@#/dst/obj"
+NEVER: Final = "ais/@#/dst/never"  # a name that no upload has, be it ever so late
 LARGE: Final = bytes(range(256)) * 20_000
 TRANSIENT: Final[list[Fault]] = [
     Reset(),
@@ -349,10 +350,10 @@ def test_transform_that_fails_delivers_nothing(pod: Pod, target: FakeTarget, len
 
 
 def test_whole_transform_that_fails_sends_nothing(buffered: Pod, target: FakeTarget) -> None:
-    node = target.destination(UNAME)
+    node = target.destination(NEVER)
     answer = buffered.ais.push("src/obj", b"abc", args="do:fail", pipeline=[node])
     assert (answer.status, detail(answer.body)) == (500, f"Processing error: {FAILURE}")
-    assert target.requests == []
+    assert target.puts(NEVER) == []
 
 
 @pytest.mark.parametrize(
@@ -373,15 +374,15 @@ def test_source_that_is_cut_is_not_delivered(pod: Pod, target: FakeTarget, fault
 
 
 def test_missing_file_is_not_delivered(pod: Pod, target: FakeTarget, tmp_path: Path) -> None:
-    node = target.destination(UNAME)
+    node = target.destination(NEVER)
     assert pod.ais.push("src/obj", fqn=tmp_path / "gone", pipeline=[node]).status == 404
-    assert target.requests == []
+    assert target.puts(NEVER) == []
 
 
 def test_status_of_the_source_comes_before_the_delivery(pod: Pod, target: FakeTarget) -> None:
-    answer = pod.ais.pull("b/gone", pipeline=[target.destination(UNAME)])
+    answer = pod.ais.pull("b/gone", pipeline=[target.destination(NEVER)])
     assert answer.status == 404
-    assert target.puts() == []
+    assert target.puts(NEVER) == []
 
 
 # Stages.

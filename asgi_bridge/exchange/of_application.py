@@ -37,7 +37,13 @@ from .patience import be_patient
 
 logger: Final = logging.getLogger("asgi_bridge")
 
+# A global is found in half the time of an enum's member.
+_COMPLETE: Final = Phase.COMPLETE
+
 _MESSAGE_COST: Final = 4 * 1024  # what a message counts beside its bytes, see _let_others_run
+
+# How a framework answers an exception that it knows nothing of.
+_FAILURES: Final = frozenset((400, *range(500, 600)))
 
 # Nothing of the response has gone to the server.
 _UNSENT: Final = (Phase.INITIAL, Phase.HELD)
@@ -88,7 +94,7 @@ class AppExchange:
                 await app(inner, intake.receive, self.send)
             else:
                 await self._call_in_time(app, inner, intake.limits.total_timeout)
-            if self.gate.phase is not Phase.COMPLETE:
+            if self.gate.phase is not _COMPLETE:
                 await self._finish()
         except BaseException as error:
             if intake.client_gone:
@@ -100,11 +106,11 @@ class AppExchange:
             if self._patience is not None:
                 self._patience.cancel()
             if intake.untouched:
-                if self.gate.phase is not Phase.COMPLETE:
+                if self.gate.phase is not _COMPLETE:
                     intake.response_complete()  # whoever claims the body from now on is too late
             else:
                 await intake.close(reason or ExchangeOver("the exchange is over"))
-        if self.gate.phase is Phase.COMPLETE:
+        if self.gate.phase is _COMPLETE:
             return Outcome.COMPLETE
         return Outcome.CLIENT_GONE if intake.client_gone else Outcome.FAILED
 
@@ -120,37 +126,48 @@ class AppExchange:
         """
         if self.intake.client_gone:
             raise self.intake.gone_error()
-        if message["type"] == "http.response.start" and _is_failure(message["status"]):
+        if message["type"] == "http.response.start" and message["status"] in _FAILURES:
             refusal = self.intake.refusal
             if refusal is not None and self.gate.phase is Phase.INITIAL:
                 await self._refuse(refusal)
                 return
-        released = self.gate.feed(message)
-        if released:
+        gate = self.gate
+        released = gate.feed(message)
+        if not released:
+            return
+        if gate.phase is _COMPLETE:
+            await self._complete(released)
+        else:
             await self._release(released)
 
     async def _release(self, released: tuple[Message, ...]) -> None:
         """Pass messages on to the server, with what has to be done before and after them."""
-        intake, phase = self.intake, self.gate.phase
-        begins = phase is Phase.STREAMING and released[0]["type"] == "http.response.start"
+        intake = self.intake
+        first = released[0]
+        begins = self.gate.phase is Phase.STREAMING and first["type"] == "http.response.start"
         if begins:
-            await self._listen(released[0]["status"])
-        elif phase is Phase.COMPLETE:
-            if intake.unread:
-                await intake.drain()
-            # Some servers tell of the disconnect while they send the last message; to cancel that
-            # would break off their work on the connection. Only its timeout may.
-            intake.on_gone(None)
+            await self._listen(first["status"])
         if self._patience is None:
             await self._forward(released)
         else:
             await self._forward_patiently(released)
         if begins:
             intake.on_gone(self._client_gone)
-        if phase is Phase.COMPLETE:
-            intake.response_complete()
+        await self._let_others_run(len(released[-1].get("body", b"")))
+
+    async def _complete(self, released: tuple[Message, ...]) -> None:
+        """`_release`, with the last message."""
+        intake = self.intake
+        if intake.unread:
+            await intake.drain()
+        if self._patience is None:
+            await self._forward(released)
         else:
-            await self._let_others_run(len(released[-1].get("body", b"")))
+            # Some servers tell of the disconnect while they send the last message; to cancel that
+            # would break off their work on the connection. Only its timeout may.
+            intake.on_gone(None)
+            await self._forward_patiently(released)
+        intake.response_complete()
 
     async def _forward(self, released: tuple[Message, ...]) -> None:
         intake = self.intake
@@ -252,7 +269,7 @@ class AppExchange:
             raise error
         if refusal is not None and self.gate.phase in _UNSENT and caused_by(error, refusal):
             await self._refuse(refusal)
-        if refusal is not None and self.gate.phase is Phase.COMPLETE and caused_by(error, refusal):
+        if refusal is not None and self.gate.phase is _COMPLETE and caused_by(error, refusal):
             logger.info("%s: %s", intake, refusal)
         elif self._cut is not None and not intake.client_gone:
             raise self._cut.with_traceback(None) from None  # whatever was made of it
@@ -271,7 +288,7 @@ class AppExchange:
             {"type": "http.response.start", "status": refusal.status, "headers": refusal.headers}
         )
         body = b"" if head else refusal.body
-        await self._release((*start, *gate.feed({"type": "http.response.body", "body": body})))
+        await self._complete((*start, *gate.feed({"type": "http.response.body", "body": body})))
         self.gate = ClosedGate()
 
     async def _finish(self) -> None:
@@ -280,9 +297,4 @@ class AppExchange:
             return  # it noticed, and stopped
         released = self.gate.finish()
         if released:
-            await self._release(released)
-
-
-def _is_failure(status: int) -> bool:
-    """Whether this is how a framework answers an exception that it knows nothing of."""
-    return status == 400 or status >= 500
+            await self._complete(released)

@@ -29,11 +29,11 @@ from ..errors import (
     SpoolFull,
 )
 from ..limits import Limits
-from ..protocol.request import BodyPhase, announces_body
+from ..protocol.request import ENDED, announces_body
 from ..reader import BodyReader
 from ..types import Message, Receive, Scope
 from .pump import Pump
-from .state import Owner
+from .state import NOBODY, READER, Owner
 
 # Claims come from any thread; held for a comparison and an assignment, so one lock serves all.
 _claiming = threading.Lock()
@@ -83,7 +83,7 @@ class Intake(Pump):
             return {"type": "http.request", "body": b"", "more_body": False}
         route = self._way()
         mine = route.application
-        if self._owner is not Owner.READER:
+        if self._owner is not READER:
             self.start()
             if mine is not None and mine.messages:
                 # A call under a scope that is cancelled already (that is how Starlette polls for
@@ -94,7 +94,7 @@ class Intake(Pump):
                 message = mine.pop()
                 route.made_room()
                 return message
-            claimed = self._owner is Owner.READER
+            claimed = self._owner is READER
             if claimed or route.overflow is None:  # what is on its way round comes first
                 if not claimed:
                     self.raise_failure()
@@ -121,7 +121,7 @@ class Intake(Pump):
         before, began = body.received, monotonic()
         with anyio.move_on_after(limits.read_timeout) as scope:
             await self.changed()
-        if self._owner is Owner.READER:
+        if self._owner is READER:
             return  # claimed meanwhile: its reader has these limits of its own
         if scope.cancelled_caught and body.received == before:
             self._refuse(ReadTimeout(f"no request bytes for {limits.read_timeout} s"))
@@ -140,7 +140,7 @@ class Intake(Pump):
 
     def _own_for_application(self) -> bool:
         with _claiming:
-            if self._owner is Owner.READER:
+            if self._owner is READER:
                 return False
             self._owner = Owner.APPLICATION
             return True
@@ -151,14 +151,14 @@ class Intake(Pump):
     def claimed(cls, scope: Scope, receive: Receive, limits: Limits, portal: Portal) -> "Intake":
         """A new one, whose body has been claimed."""
         intake = cls(scope, receive, limits, portal)
-        intake._owner = Owner.READER
+        intake._owner = READER
         return intake
 
     def withhold(self) -> None:
         """Keep the body for a reader, if nobody has asked for it yet."""
         with _claiming:
-            if self._owner is Owner.NOBODY:
-                self._owner = Owner.READER
+            if self._owner is NOBODY:
+                self._owner = READER
                 self._withheld = self._tells_of_none = True
 
     def claim(self) -> None:
@@ -168,9 +168,9 @@ class Intake(Pump):
             BodyAlreadyClaimed: there is a reader, or the application has read from it itself.
         """
         with _claiming:
-            if self._owner is not Owner.NOBODY and not self._withheld:
+            if self._owner is not NOBODY and not self._withheld:
                 raise BodyAlreadyClaimed(f"the request body cannot be claimed: {self._owner.value}")
-            self._owner = Owner.READER
+            self._owner = READER
             self._withheld = False
 
     def reader(self, *, start: bool = True) -> BodyReader:
@@ -182,7 +182,7 @@ class Intake(Pump):
         """
         loop_thread_id = self.portal.thread_id
         here = threading.get_ident() == loop_thread_id
-        ended = self._body is not None and self._body.phase is BodyPhase.ENDED
+        ended = self._body is not None and self._body.phase is ENDED
         if here and ended:
             route = self._way()
             if route.overflow is None:

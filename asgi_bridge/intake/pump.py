@@ -15,9 +15,9 @@ import anyio
 
 from ..crossing.portal import Running
 from ..errors import ExchangeOver, ReadTimeout
-from ..protocol.request import BodyPhase, announces_body
+from ..protocol.request import ENDED, GONE, announces_body
 from .route import Route
-from .state import Owner, RequestState
+from .state import NOBODY, READER, RequestState
 
 
 class Pump(RequestState):
@@ -33,7 +33,7 @@ class Pump(RequestState):
     @property
     def untouched(self) -> bool:
         """Whether nobody has asked for anything, so that there is nothing to close."""
-        return self._body is None and self._owner is Owner.NOBODY
+        return self._body is None and self._owner is NOBODY
 
     @property
     def quiet(self) -> bool:
@@ -42,7 +42,7 @@ class Pump(RequestState):
             self._pump is None
             and (self._route is None or self._route.overflow is None)
             and self._body is not None
-            and self._body.phase is BodyPhase.ENDED
+            and self._body.phase is ENDED
         )
 
     @property
@@ -106,7 +106,7 @@ class Pump(RequestState):
             while body.coming or (self._watching and not self.client_gone):
                 message = await receive()
                 chunk = body.feed(message)
-                if body.phase is BodyPhase.GONE:
+                if body.phase is GONE:
                     self.client_gone = True
                 has_room = route.sink.put(message, chunk)
                 self.tell_news()
@@ -122,7 +122,7 @@ class Pump(RequestState):
 
     def _way(self) -> Route:
         if self._route is None:
-            self._route = Route(self, claimed=self._owner is Owner.READER)
+            self._route = Route(self, claimed=self._owner is READER)
         return self._route
 
     # What waits for the body without reading it.

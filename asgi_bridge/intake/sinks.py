@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from ..crossing.channel import JOINED, TINY, BodyChannel
 from ..errors import ReadTimeout
-from ..protocol.request import BodyPhase, RequestBody
+from ..protocol.request import OPEN, REFUSED, RequestBody
 from ..types import Message
 
 
@@ -50,7 +50,7 @@ class ForApplication:
     def put(self, message: Message, chunk: bytes) -> bool:
         if self._body.error is not None:
             if not chunk:  # a disconnect, which is latched by the intake; or a part that is refused
-                return self._body.phase is not BodyPhase.REFUSED
+                return self._body.phase is not REFUSED
             message = {"type": "http.request", "body": chunk, "more_body": True}
         elif message["type"] == "http.disconnect":
             return True
@@ -127,10 +127,10 @@ class ForReader:
 
     def put(self, message: Message, chunk: bytes) -> bool:
         room = not chunk or self._put(chunk)
-        if self._body.phase is not BodyPhase.OPEN:
+        if self._body.phase is not OPEN:
             self._channel.end(self._body.error)
             # the rest of a body that is refused is taken in by drain, if at all
-            return self._body.phase is not BodyPhase.REFUSED
+            return self._body.phase is not REFUSED
         return room
 
     def put_earlier(self, chunk: bytes) -> None:

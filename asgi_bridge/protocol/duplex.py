@@ -18,11 +18,12 @@
 """Whether the body of a request goes straight to its reader, or through a spool on disk."""
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Final
 
+from .word import Word
 
-class Way(StrEnum):
+
+class Way(Word):
     """The way that the body of a request takes."""
 
     DIRECT = "direct"  # straight to the reader
@@ -30,7 +31,7 @@ class Way(StrEnum):
     EMPTYING = "emptying"  # out of the spool only; nothing is received
 
 
-class DuplexSignal(StrEnum):
+class DuplexSignal(Word):
     """What the table knows of."""
 
     STALL = "neither side has moved"

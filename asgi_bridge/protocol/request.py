@@ -10,14 +10,14 @@
 """What a request body has come to: open, ended, broken or gone."""
 
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
 from typing import Final, NamedTuple
 
 from ..errors import BodyIncomplete, BodyTooLarge, BridgeError, ClientDisconnected
 from ..types import Message, Scope
+from .word import Word
 
 
-class BodyPhase(StrEnum):
+class BodyPhase(Word):
     """How far one request body has got on its way from the client."""
 
     OPEN = "open"  # more may come
@@ -27,7 +27,7 @@ class BodyPhase(StrEnum):
     GONE = "gone"  # the client is gone
 
 
-class BodySignal(StrEnum):
+class BodySignal(Word):
     """What a message means to the table."""
 
     MORE = "request, more to come"
@@ -52,7 +52,10 @@ BODY_TRANSITIONS: Final[Mapping[tuple[BodyPhase, BodySignal], BodyPhase]] = {
 }
 
 # What every request meets; a global is found in half the time of an enum's member.
-_OPEN: Final = BodyPhase.OPEN
+OPEN: Final = BodyPhase.OPEN
+ENDED: Final = BodyPhase.ENDED
+REFUSED: Final = BodyPhase.REFUSED
+GONE: Final = BodyPhase.GONE
 _LAST: Final = BodySignal.LAST
 
 
@@ -77,7 +80,7 @@ class RequestBody:
         self.limit = limit
         self.received = 0
         self.error: BridgeError | None = None
-        self.phase = BodyPhase.OPEN
+        self.phase = OPEN
         self.coming = True
 
     def feed(self, message: Message) -> bytes:
@@ -103,8 +106,8 @@ class RequestBody:
     def _move(self, signal: BodySignal) -> None:
         before = self.phase
         self.phase = after = BODY_TRANSITIONS.get((before, signal), before)
-        self.coming = after is _OPEN or after is BodyPhase.REFUSED
-        if before is not _OPEN or signal is _LAST:
+        self.coming = after is OPEN or after is REFUSED
+        if before is not OPEN or signal is _LAST:
             return  # the reader's outcome stands; only the client's presence changed
         match signal:
             case BodySignal.DISCONNECT:
@@ -158,11 +161,12 @@ def announces_body(scope: Scope) -> bool:
     HTTP/1 has one where there is a length or a transfer coding (RFC 9112, 6.3). HTTP/2 and 3 need
     neither (RFC 9113, 8.1.1), so there the method has to do for what has no length.
     """
-    for name, value in scope.get("headers", ()):
-        if name == b"content-length":
-            return bool(value != b"0")
-        if name == b"transfer-encoding":
-            return True
+    headers = dict(scope.get("headers", ()))  # quicker than to look at them one by one
+    length = headers.get(b"content-length")
+    if length is not None:
+        return bool(length != b"0")
+    if b"transfer-encoding" in headers:
+        return True
     if not _multiplexed(scope):
         return False
     return scope["method"] not in _WITHOUT_CONTENT

@@ -16,14 +16,14 @@
 """The response gate: one table, and the start that it holds back."""
 
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
 from typing import Final
 
 from ..errors import LengthMismatch, ResponseIncomplete, ResponseOrderError
 from ..types import Message
+from .word import Word
 
 
-class Phase(StrEnum):
+class Phase(Word):
     """How far one HTTP response has got on its way to the server."""
 
     INITIAL = "initial"  # no http.response.start yet
@@ -33,7 +33,7 @@ class Phase(StrEnum):
     COMPLETE = "complete"  # the last message has been passed on
 
 
-class Signal(StrEnum):
+class Signal(Word):
     """What a message means to the table."""
 
     START = "start"
@@ -91,7 +91,7 @@ class ResponseGate:
     _start: Message | None = None  # set exactly while the phase is HELD
     _declared: int | None = None  # the content-length to hold the body to
     _sent = 0  # bytes of body so far; counted where a length is declared
-    _trailers_promised = False
+    _last_body = Signal.LAST_BODY  # what the body's last message is; another where trailers follow
 
     def __init__(self, *, head_request: bool = False) -> None:
         self._head_request = head_request
@@ -116,9 +116,13 @@ class ResponseGate:
         kind = message["type"]
         if kind == "http.response.start":
             return self._begin(message)
-        signal = self._signal_of(message, kind)
-        if signal is None:
-            return (message,)
+        signal: Signal | None
+        if kind == "http.response.body":  # asked first: every response has one
+            signal = _MORE_BODY if message.get("more_body") else self._last_body
+        else:
+            signal = self._signal_of(message, kind)
+            if signal is None:
+                return (message,)
         phase = TRANSITIONS.get((self.phase, signal))
         if phase is None:
             raise ResponseOrderError(self.phase, kind)
@@ -147,7 +151,9 @@ class ResponseGate:
         match self.phase:
             case Phase.HELD:
                 end = self.feed({"type": "http.response.body", "body": b"", "more_body": False})
-                if self._trailers_promised:  # a server that was promised them waits for them
+                if (
+                    self._last_body is not _LAST_BODY
+                ):  # a server that was promised them waits for them
                     end += self.feed({"type": "http.response.trailers", "headers": []})
                 return end
             case Phase.STREAMING | Phase.TRAILERS:
@@ -174,7 +180,7 @@ class ResponseGate:
             raise ResponseOrderError(self.phase, start["type"])
         self.phase = phase
         if start.get("trailers"):
-            self._trailers_promised = True
+            self._last_body = Signal.BODY_BEFORE_TRAILERS
         if declared is not None and not self._head_request and start["status"] not in _BODILESS:
             self._declared = declared
         if signal is not _START:
@@ -196,7 +202,7 @@ class ResponseGate:
         if kind in _CONTENT:
             if message.get("more_body"):
                 return _MORE_BODY
-            return Signal.BODY_BEFORE_TRAILERS if self._trailers_promised else _LAST_BODY
+            return self._last_body
         if kind == "http.response.trailers":
             return Signal.MORE_TRAILERS if message.get("more_trailers") else Signal.LAST_TRAILERS
         return None

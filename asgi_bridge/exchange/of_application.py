@@ -276,6 +276,7 @@ class AppExchange:
         elif caused_by_disconnect(error):
             logger.info("%s: %s", intake, intake.gone_error() if intake.client_gone else error)
         else:
+            await self._leave_answer()
             raise error
 
     async def _refuse(self, error: Exception) -> None:
@@ -298,3 +299,10 @@ class AppExchange:
         released = self.gate.finish()
         if released:
             await self._complete(released)
+        else:
+            await self._leave_answer()
+
+    async def _leave_answer(self) -> None:
+        """The server is about to answer by itself, if nothing was sent: take the upload in."""
+        if self.gate.phase in _UNSENT and self.intake.unread:
+            await self.intake.drain()

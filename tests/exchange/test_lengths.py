@@ -1,14 +1,16 @@
 """BridgeMiddleware: a body as long as declared, in messages of a bounded size, and its turns."""
 
+from contextlib import suppress
+
 import anyio
 import anyio.lowlevel
 import pytest
 
 from asgi_bridge import BridgeMiddleware, LengthMismatch, Limits
 from asgi_bridge.testing import AppState, Exchange, body, scope_for, start
-from asgi_bridge.types import Message, Receive, Scope, Send
+from asgi_bridge.types import ASGIApp, Message, Receive, Scope, Send
 
-from .helpers import Counted, ending, sender, settled
+from .helpers import Counted, ending, raiser, sender, settled
 
 pytestmark = pytest.mark.anyio
 
@@ -200,3 +202,33 @@ async def test_upload_that_nobody_asked_for_is_drained_before_the_end(
     await exchange.run()
     assert (exchange.body, exchange.complete) == (b"no", True)
     assert record == (["receive"] if drained else []) + ["start", "body"]
+
+
+NO = ValueError("no")
+UNANSWERED: dict[str, ASGIApp] = {
+    "raises": raiser(NO),
+    "raises, start held": raiser(NO, start()),
+    "returns": sender(),
+}
+
+
+@pytest.mark.parametrize("app", UNANSWERED.values(), ids=UNANSWERED)
+@pytest.mark.parametrize(("method", "version", "headers", "drained"), UPLOADS.values(), ids=UPLOADS)
+async def test_upload_is_drained_before_the_server_answers_a_failure(
+    method: str, version: str, headers: list[tuple[bytes, bytes]], drained: bool, app: ASGIApp
+) -> None:
+    record: list[str] = []
+    scope = {**scope_for(method=method, headers=headers), "http_version": version}
+    with suppress(ValueError):
+        await Exchange(Counted(BridgeMiddleware(app), record), scope).run()
+    assert record == (["receive"] if drained else [])
+
+
+async def test_upload_is_not_drained_after_a_failure_midway() -> None:
+    app = BridgeMiddleware(
+        raiser(NO, length(5), body(b"a", more_body=True)), limits=Limits(drain_timeout=60)
+    )
+    async with Exchange(app, headers=[(b"content-length", b"5")]) as exchange:
+        await exchange.send_chunk(b"a")
+        await exchange.wait_closed()
+    assert ending(exchange) == (AppState.RAISED, ValueError)

@@ -25,7 +25,11 @@ async def upload(exchange: Exchange) -> str:
 
 
 def early_answer(app: str, status: int) -> Ask:
-    """A check that an answer in the middle of an upload comes, and leaves the connection alive."""
+    """A check that an answer in the middle of an upload comes, and leaves the connection alive.
+
+    After a failure a server may close a connection that is of no use to anybody else, but not
+    before the client has sent its request: most clients do that first, and would not see why.
+    """
 
     async def ask(asking: Asking) -> Finding:
         connection = await asking.connect()
@@ -40,6 +44,8 @@ def early_answer(app: str, status: int) -> Ask:
             uploading.cancel()
         if answer != status:
             return expect(answer, status)
+        if status >= 500 and sibling is None:
+            return found(Outcome.BROKEN, f"in the upload: {stopped}") if stopped else OK
         try:
             if sibling is not None:
                 await finish_sibling(sibling)

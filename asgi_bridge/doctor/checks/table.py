@@ -125,7 +125,6 @@ CHECKS: Final[Mapping[str, Check]] = {
     "raises-in-upload": Check(
         title="failure while the upload runs: 500; other streams go on",
         ask=early.early_answer("raising_late", 500),
-        protocols=("h2", "h3"),
         limit=UPLOAD_LIMIT,
     ),
     # Before those that fail midway: after one of them a process of Daphne answers no failure more.

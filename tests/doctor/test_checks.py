@@ -125,3 +125,17 @@ def test_server_that_is_gone(tmp_path: object) -> None:
     finding = asyncio.run(ask())
     assert finding.outcome is Outcome.GONE
     assert finding.detail.startswith("broken: ")
+
+
+@pytest.mark.parametrize(
+    ("seen", "detail"),
+    [
+        (b"abc", ""),
+        (b"abd", "all 3 bytes came, but not the right ones"),
+        (b"a", "1 of 3 bytes came"),
+    ],
+)
+def test_what_a_body_has_come_to(seen: bytes, detail: str) -> None:
+    finding = intact(seen, b"abc")
+    assert finding.detail == detail
+    assert finding.outcome is (Outcome.LOST if detail else Outcome.OK)

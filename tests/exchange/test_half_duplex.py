@@ -73,7 +73,11 @@ def as_reader(pool: WorkerPool, limits: Limits) -> ASGIApp:
     )
 
 
-ALL_KINDS = pytest.mark.parametrize("make", [as_handler, as_stream, as_reader])
+def as_wrapped_handler(pool: WorkerPool, limits: Limits) -> ASGIApp:
+    return BridgeMiddleware(handler(echo, pool=pool, limits=limits), limits=limits)
+
+
+ALL_KINDS = pytest.mark.parametrize("make", [as_handler, as_stream, as_reader, as_wrapped_handler])
 
 
 async def write_first(exchange: Exchange, chunks: int = CHUNKS) -> None:

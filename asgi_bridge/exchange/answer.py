@@ -228,12 +228,9 @@ class Answer:
     async def _refuse(self, error: Exception) -> None:
         """Answer a failure before the first byte with its status, or with 500 and raise it."""
         refusal = refusal_of(error)
-        start = {
-            "type": "http.response.start",
-            "status": refusal.status,
-            "headers": refusal.headers,
-        }
-        await self._send_last(start, b"" if self._scope["method"] == "HEAD" else refusal.body)
+        await self._send_last(
+            refusal.start, b"" if self._scope["method"] == "HEAD" else refusal.body
+        )
         if refusal.unexpected:
             raise error
 

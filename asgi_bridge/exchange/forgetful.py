@@ -118,9 +118,4 @@ class Watched:
             return (end,) if self._missing else ()
         if self._version[:1] == "2":
             return ()  # there its own 500 is as it should be
-        start = {
-            "type": "http.response.start",
-            "status": _FAILED.status,
-            "headers": _FAILED.headers,
-        }
-        return (start, end if self._head_request else {**end, "body": _FAILED.body})
+        return (_FAILED.start, end if self._head_request else {**end, "body": _FAILED.body})

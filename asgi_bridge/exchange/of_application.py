@@ -285,14 +285,11 @@ class AppExchange:
     async def _refuse(self, error: Exception) -> None:
         """Answer in the application's stead, which has nothing sent yet."""
         refusal = refusal_of(error)
-        head = self.intake.method == "HEAD"
         self._cut = None  # what it was cut for is answered now
-        self.gate = gate = ResponseGate(head_request=head)
-        start = gate.feed(
-            {"type": "http.response.start", "status": refusal.status, "headers": refusal.headers}
-        )
-        body = b"" if head else refusal.body
-        await self._complete((*start, *gate.feed({"type": "http.response.body", "body": body})))
+        self.gate = gate = ResponseGate(head_request=self.intake.method == "HEAD")
+        start = gate.feed(refusal.start)
+        last = gate.feed({"type": "http.response.body", "body": refusal.body})
+        await self._complete((*start, *last))
         self.gate = ClosedGate()
 
     async def _finish(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ..errors import BridgeError, HTTPError, phrase_of
 from ..headers import ResponseHeaders
-from ..types import RawHeaders
+from ..types import Message, RawHeaders
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,11 @@ class Refusal:
     headers: RawHeaders
     body: bytes
     unexpected: bool
+
+    @property
+    def start(self) -> Message:
+        """The message that begins it."""
+        return {"type": "http.response.start", "status": self.status, "headers": self.headers}
 
 
 _INTERNAL_ERROR: Final = 500

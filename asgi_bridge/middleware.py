@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Literal, overload
 
+from .crossing.allocator import keep_freed_memory
 from .crossing.portal import current_portal
 from .errors import BridgeNotInstalled
 from .exchange import AppExchange
@@ -47,6 +48,7 @@ class BridgeMiddleware:
         self._limits = Limits() if limits is None else limits
         self._on_exchange_end = on_exchange_end
         self._withhold = withhold
+        keep_freed_memory()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""

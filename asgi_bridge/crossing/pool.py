@@ -15,6 +15,7 @@ import anyio
 import anyio.to_thread
 
 from ..errors import ExchangeOver, Overloaded
+from .allocator import keep_freed_memory
 from .crew import Crew
 from .lines import Job, Lines
 from .linger import LINGER, Patience
@@ -80,6 +81,7 @@ class WorkerPool:
         self.size = size
         self.backlog = backlog
         self._name = name
+        keep_freed_memory()
         self._start_over()
 
     def _start_over(self) -> None:

@@ -3,6 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Iterable
+from types import GeneratorType
 from typing import Any, TypeAlias, overload
 
 from .crossing.pool import WorkerPool
@@ -78,6 +79,8 @@ class HandlerApp:
         """Run the function and write what it returns; on a worker thread."""
         result = self._function(request, response)
         match result:
+            case GeneratorType():  # asked first: most are, and it is asked in no time
+                _write_all(result, result, response)
             case None:
                 pass
             case bytes() | bytearray() | memoryview():

@@ -95,6 +95,8 @@ class ResponseHeaders(MutableMapping[str, str]):
 
     def raw(self) -> RawHeaders:
         """The headers as ASGI wants them, in the order of their names."""
+        if not self._items:
+            return []
         return [
             (name.encode("ascii"), value.encode("latin-1"))
             for name, values in self._items.items()

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, fields
 from typing import Final, Literal
 
+from .protocol.pace import Pace
 from .protocol.watermarks import Watermarks
 
 # What an asyncio transport holds before it makes its writer wait: a message of this size leaves no
@@ -72,10 +73,11 @@ class Limits:
     drain_timeout: float = 2.0
     abandon_timeout: float = 5.0
 
-    @property
-    def pace(self) -> tuple[float, float] | None:
-        """`min_body_rate` and `min_body_grace`, None where there is no rate."""
-        return None if self.min_body_rate is None else (self.min_body_rate, self.min_body_grace)
+    def pace(self) -> Pace | None:
+        """What holds one body to `min_body_rate`, None where there is no rate."""
+        if self.min_body_rate is None:
+            return None
+        return Pace(self.min_body_rate, self.min_body_grace)
 
     def __post_init__(self) -> None:
         for size in ("prefetch_bytes", "message_bytes", "spool_max_bytes"):

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 _NEWLINE = 10
+# The block before the first one. It is only ever read from, so one serves all readers.
+_NOTHING = io.BytesIO()
 
 
 class BodyReader(io.BufferedIOBase):
@@ -52,7 +54,7 @@ class BodyReader(io.BufferedIOBase):
     ) -> None:
         self._source = source  # None where nothing more will come
         self._loop_thread_id = loop_thread_id
-        self._block = io.BytesIO()
+        self._block = _NOTHING
         self._block_size = 0
         self._base = 0  # the body's offset of the block's first byte
         # taken from the source, not yet a block
@@ -152,7 +154,10 @@ class BodyReader(io.BufferedIOBase):
             self.check()
             if rest := self._block.read():  # what other calls have left of their block
                 yield rest
-            elif not self._next_block():
+            elif chunk := self._take_chunk():
+                self._base += len(chunk)  # it goes out whole: no block needs to be made of it
+                yield chunk
+            else:
                 return
 
     # What else a file can say.
@@ -170,7 +175,7 @@ class BodyReader(io.BufferedIOBase):
     def close(self) -> None:
         """Drop what is unread here. The rest is dealt with at the end of the exchange."""
         if not self.closed:
-            self._block = io.BytesIO()
+            self._block = _NOTHING
             self._waiting.clear()
         super().close()
 

@@ -13,7 +13,7 @@
 """Response: the binary file that a handler writes to, or that is written for it."""
 
 import io
-import threading
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .crossing.outlet import Outlet
@@ -49,6 +49,8 @@ class Response(io.BufferedIOBase):
     Attributes:
         headers: the response headers, see `ResponseHeaders`.
         digest: what counts the body's digest, None where nobody wants it. For the exchange.
+        bodiless: whether the first byte has been handed over in vain. For `handler`; to be read
+            only.
         message_bytes: larger chunks are cut, see `Limits.message_bytes`; to be read only.
 
     `write`, `flush` and `send_head` may raise, beside what is said there:
@@ -67,6 +69,7 @@ class Response(io.BufferedIOBase):
         name: Any  # io.TextIOWrapper's stub asks for it; as with io.BytesIO, there is none
 
     digest: Digest | None = None
+    bodiless = False
     _trailers: Trailers | None = None  # made when first asked for
 
     def __init__(
@@ -142,7 +145,8 @@ class Response(io.BufferedIOBase):
             LengthMismatch: it passes the declared content-length; none of it is sent.
             TypeError: not a bytes-like object.
         """
-        self._check()
+        if self._closed or get_ident() == self._loop_thread_id:
+            self._check()
         data = chunk if type(chunk) is bytes else memoryview(chunk).tobytes()
         size = len(data)
         if not size:
@@ -212,11 +216,6 @@ class Response(io.BufferedIOBase):
             self._outlet.put(b"", 0)
 
     @property
-    def bodiless(self) -> bool:
-        """Whether the first byte has been handed over in vain. For `handler`, not for handlers."""
-        return self._head is not None and self._head.bodiless
-
-    @property
     def head(self) -> Head:
         """Status and headers, once they are fixed. For the exchange, not for handlers."""
         assert self._head is not None, "write, send_head and finish fix the head before any output"
@@ -231,11 +230,13 @@ class Response(io.BufferedIOBase):
     def _head_now(self) -> Head:
         status, headers = self._status, self.headers
         bodiless = self._method == "HEAD" or status in (204, 304)
-        return Head(status, headers.raw(), headers.length, bodiless)
+        raw = headers.raw()
+        return Head(status, raw, headers.length if raw else None, bodiless)
 
     def _fix(self, head: Head) -> None:
         self.headers.freeze()
         self._head = head
+        self.bodiless = head.bodiless
 
     def finish(self) -> Head:
         """The handler is done: fix the head, and hold the body to its declared length.
@@ -272,7 +273,7 @@ class Response(io.BufferedIOBase):
         return f"<Response {self._status} {self._written} bytes written>"
 
     def _check(self) -> None:
-        if threading.get_ident() == self._loop_thread_id:
+        if get_ident() == self._loop_thread_id:
             raise WrongThread("writing blocks; call it from a worker thread, not on the event loop")
         if self._closed:
             raise ValueError("I/O operation on closed file.")

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Generic, NoReturn, Protocol, TypeVar
 
-from ..errors import BodyTooSlow, ReadTimeout
+from ..errors import ReadTimeout
+from ..protocol.pace import Pace, nothing_came
 from ..protocol.watermarks import Watermarks
 from .channel import BodyChannel, Channel
 from .channel import EndOfStream as EndOfStream  # what `take` raises at the end
@@ -34,8 +35,7 @@ class ThreadReceiver(Generic[T]):
         waiter: what that channel wakes.
         timeout: longest wait in seconds, None for no limit.
         on_demand: called once, before the first wait; None where nobody needs to know.
-        pace: the least bytes a second, over the time that was waited, and how many seconds of
-            that are not counted; None for any pace.
+        pace: what holds the sender to a rate, None where nothing does.
 
     Threads: one worker thread at a time.
     """
@@ -48,7 +48,6 @@ class ThreadReceiver(Generic[T]):
         "_step",
         "_timeout",
         "_used",
-        "_waited",
         "_waiter",
     )
 
@@ -58,7 +57,7 @@ class ThreadReceiver(Generic[T]):
         waiter: ThreadWaiter,
         timeout: float | None,
         on_demand: Callable[[], None] | None,
-        pace: tuple[float, float] | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self._channel = channel
         self._step = channel.release_step
@@ -68,7 +67,6 @@ class ThreadReceiver(Generic[T]):
         self._on_demand = on_demand
         self._pace = pace
         self._passed = 0  # bytes used up whose room was given back
-        self._waited = 0.0  # seconds
 
     def take(self) -> deque[T]:
         """Take all that is held, waiting for it if need be.
@@ -87,10 +85,12 @@ class ThreadReceiver(Generic[T]):
                 self._on_demand = None
             began = monotonic()
             if not self._wait():
-                self._give_up(ReadTimeout(f"no request bytes for {self._timeout} s"))
-            self._waited += monotonic() - began
+                self._give_up(nothing_came(self._timeout))
             if self._pace is not None:
-                self._check(*self._pace)
+                received = self._passed + self._channel.statistics().held_bytes
+                failure = self._pace.failure_after(monotonic() - began, received)
+                if failure is not None:
+                    self._give_up(failure)
         return taken
 
     def _wait(self) -> bool:
@@ -102,12 +102,6 @@ class ThreadReceiver(Generic[T]):
             return self._waiter.wait(self._timeout)
         finally:
             interrupt.end()
-
-    def _check(self, rate: float, grace: float) -> None:
-        if self._passed < rate * (self._waited - grace):
-            self._give_up(
-                BodyTooSlow(f"{self._passed} request bytes in {self._waited:.0f} s of waiting")
-            )
 
     def _give_up(self, error: ReadTimeout) -> NoReturn:
         # For good: a read that was left short has lost what it had, so none may follow it.
@@ -135,7 +129,7 @@ def loop_to_thread(
     *,
     timeout: float | None,
     on_demand: Callable[[], None] | None = None,
-    pace: tuple[float, float] | None = None,
+    pace: Pace | None = None,
 ) -> tuple[BodyChannel, LoopWaiter, ThreadReceiver[bytes]]:
     """A channel into a thread: the channel, where its sender waits for room, the thread's end."""
     room, reader = portal.waiter(), ThreadWaiter()

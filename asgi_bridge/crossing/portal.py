@@ -141,31 +141,43 @@ class AsyncioPortal(Portal):
         function: Callable[[], Coroutine[Any, Any, None]],
         on_wait: Callable[[Running], None],
     ) -> None:
-        here: _AsyncioHere | None = None
+        coroutine = function()
+        try:
+            future = coroutine.send(None)
+        except StopIteration:
+            return  # it had nothing to wait for
         task = asyncio.current_task(self.loop)
         assert task is not None, "a coroutine is awaited by a task"
-
-        def wait() -> None:
-            nonlocal here
-            here = _AsyncioHere(self, task)
-            on_wait(here)
-
-        waits = self.loop.call_soon(wait)
+        here = _AsyncioHere(self, task)
+        on_wait(here)
         try:
-            await function()
+            await _go_on(coroutine, future)
         except asyncio.CancelledError:
-            if here is None or not here.stopped():
+            if not here.stopped():
                 raise
         finally:
-            waits.cancel()
-            if here is not None:
-                here.end()
+            here.end()
 
 
 @types.coroutine
 def _bare_yield() -> Generator[None, None, None]:
     """What `asyncio.sleep(0)` does, in one call instead of three."""
     yield
+
+
+@types.coroutine
+def _go_on(coroutine: Coroutine[Any, Any, None], yielded: Any) -> Generator[Any, Any, None]:
+    """What `await` does, for a coroutine that has begun and has yielded for the first time."""
+    try:
+        while True:
+            try:
+                sent = yield yielded
+            except BaseException as error:
+                yielded = coroutine.throw(error)
+            else:
+                yielded = coroutine.send(sent)
+    except StopIteration:
+        pass  # it has returned
 
 
 class AsyncioTask:

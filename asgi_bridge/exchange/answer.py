@@ -8,6 +8,7 @@
 """Answer: sends what a function on a worker has written."""
 
 from collections import deque
+from collections.abc import Awaitable
 from contextlib import suppress
 
 import anyio
@@ -51,6 +52,7 @@ class Answer:
         self._intake = intake
         self._send = send
         self._limits = limits
+        self._too_long = intake.declared_too_long  # the body, which is refused unread then
         portal = intake.portal
         # a response that is held waits for the rest of the request, which has a limit of its own
         timeout = None if limits.duplex == "half" else limits.write_timeout
@@ -93,8 +95,8 @@ class Answer:
         else:
             await self._stream(self._start(self._response.head.headers, whole=False), batch)
 
-    async def _send_whole(self, batch: deque[bytes]) -> None:
-        """Send all of the output, with its length."""
+    def _send_whole(self, batch: deque[bytes]) -> Awaitable[None]:
+        """Send all of the output, with its length; to be awaited."""
         head = self._response.head
         headers = head.headers
         size = len(batch[0]) if len(batch) == 1 else sum(map(len, batch))
@@ -102,15 +104,14 @@ class Answer:
             headers = [*headers, (b"content-length", b"%d" % size)]
         if size <= self._limits.message_bytes:
             whole = batch[0] if len(batch) == 1 else b"".join(batch)
-            await self._send_last(self._start(headers, whole=True), whole)
-        else:
-            await self._stream(self._start(headers, whole=True), batch)
+            return self._send_last(self._start(headers, whole=True), whole)
+        return self._stream(self._start(headers, whole=True), batch)
 
     def _start(self, headers: RawHeaders, *, whole: bool) -> Message:
         response = self._response
         start = {
             "type": "http.response.start",
-            "status": response.head.status,
+            "status": response.status,
             "headers": headers,
         }
         if response.digest is not None or response.has_trailers:
@@ -206,8 +207,7 @@ class Answer:
     async def _send_last(self, start: Message, whole: bytes) -> None:
         """Send a whole response."""
         intake = self._intake
-        untouched = intake.declared_too_long and not intake.framing.expects_continue
-        if untouched or intake.unfinished:
+        if intake.unfinished or (self._too_long and not intake.framing.expects_continue):
             await intake.drain()
         if "trailers" in start:
             await self._forward(start, body(whole, more_body=False), trailers_of(self._response))

@@ -40,6 +40,7 @@ logger: Final = logging.getLogger("asgi_bridge")
 
 # A global is found in half the time of an enum's member.
 _ENDED: Final = BodyPhase.ENDED
+_WITH_LINGER: Final = Begins.WITH_LINGER
 
 Function: TypeAlias = Callable[[Request, Response], None]
 
@@ -76,6 +77,9 @@ class HandlerExchange(Answer):
         if digest is not None:
             self._response.digest = Digest(digest)
         self._pool = pool
+        # With Expect: 100-continue the first receive() is what invites the body, so it waits
+        # for the function's first read; one that refuses without reading invites nothing.
+        self._invited = not (intake.framing.expects_continue or self._too_long)
         self._request = Request(scope)
         self._job = Work(partial(function, self._request, self._response), self._output)
 
@@ -86,12 +90,9 @@ class HandlerExchange(Answer):
             Exception: what the function raised, unless it stood for a status or the client left;
                 and what the server's `send` raised.
         """
-        intake = self._intake
-        # With Expect: 100-continue the first receive() is what invites the body, so it waits
-        # for the function's first read; one that refuses without reading invites nothing.
-        if not (intake.framing.expects_continue or intake.declared_too_long):
+        if self._invited:
             try:
-                await intake.take_in(self._step_aside)
+                await self._intake.take_in(self._step_aside)
             except BaseException:
                 await self._call_off()
                 raise
@@ -138,8 +139,7 @@ class HandlerExchange(Answer):
         try:
             if self._limits.total_timeout is not None:
                 timer = intake.portal.spawn(self._run_out)
-            invited = not (intake.framing.expects_continue or intake.declared_too_long)
-            if self._begin(invited) is Begins.WITH_LINGER:
+            if self._begin() is _WITH_LINGER:
                 await intake.portal.checkpoint()  # the loop lingers
             whole = self._output.take_whole()
             if whole is None:
@@ -159,13 +159,13 @@ class HandlerExchange(Answer):
 
     # Before the function runs.
 
-    def _begin(self, invited: bool) -> Begins:
+    def _begin(self) -> Begins:
         """See that the function is run, as soon as it may."""
         intake, portal, job = self._intake, self._intake.portal, self._job
-        self._request.body = intake.reader(start=invited)
+        self._request.body = intake.reader(start=self._invited)
         whole = intake.body.phase is _ENDED
         try:
-            if intake.declared_too_long:
+            if self._too_long:
                 raise BodyTooLarge(self._limits.max_body_bytes or 0)
             begins = self._pool.submit(
                 job, ready=whole or intake.ready, may_linger=whole and portal.can_linger
@@ -174,12 +174,12 @@ class HandlerExchange(Answer):
             job.refused(error)
             begins = Begins.NOW
         self._begins = begins
-        if begins is Begins.WITH_LINGER:
+        if begins is _WITH_LINGER:
             portal.linger_soon(self._pool.linger)
         elif begins is Begins.LATER:
             intake.on_ready(self._promote)
             intake.on_gone(self._client_gone)
-            if invited:
+            if self._invited:
                 intake.watch()  # a client that leaves the line makes room in it
         return begins
 

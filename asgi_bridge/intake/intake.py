@@ -9,6 +9,7 @@
 """Intake: a request's body, for the application or for a reader."""
 
 import threading
+from collections import deque
 from functools import partial
 from time import monotonic
 from typing import NoReturn
@@ -24,12 +25,12 @@ from ..errors import (
     BodyAlreadyClaimed,
     BodyIncomplete,
     BodyTooLarge,
-    BodyTooSlow,
     ReadTimeout,
     SpoolFull,
 )
 from ..limits import Limits
-from ..protocol.request import ENDED, announces_body
+from ..protocol.pace import Pace, nothing_came
+from ..protocol.request import ENDED, RequestBody, announces_body, framing_of
 from ..reader import BodyReader
 from ..types import Message, Receive, Scope
 from .pump import Pump
@@ -49,7 +50,7 @@ class Intake(Pump):
 
     _withheld = False  # the owner is a reader that has not claimed yet; guarded by _claiming
     _tells_of_none = False  # the application has yet to be told of an empty body
-    _waited = 0.0  # seconds that the application has waited for the body
+    _pace: Pace | None = None  # made when the application first waits for the body
 
     @property
     def refusal(self) -> Exception | None:
@@ -124,15 +125,15 @@ class Intake(Pump):
         if self._owner is READER:
             return  # claimed meanwhile: its reader has these limits of its own
         if scope.cancelled_caught and body.received == before:
-            self._refuse(ReadTimeout(f"no request bytes for {limits.read_timeout} s"))
-        self._waited += monotonic() - began
-        # Once the response has begun, the pace of the conversation is the application's business:
-        # it holds no thread.
-        if limits.pace is not None and not self.sends:
-            rate, grace = limits.pace
-            if body.received < rate * (self._waited - grace):
-                told = f"{body.received} request bytes in {self._waited:.0f} s of waiting"
-                self._refuse(BodyTooSlow(told))
+            self._refuse(nothing_came(limits.read_timeout))
+        if self._pace is None:
+            self._pace = limits.pace()
+        if self._pace is not None:
+            failure = self._pace.failure_after(monotonic() - began, body.received)
+            # Once the response has begun, the pace of the conversation is the application's
+            # business: it holds no thread.
+            if failure is not None and not self.sends:
+                self._refuse(failure)
 
     def _refuse(self, error: Exception) -> NoReturn:
         self.refused = error
@@ -152,6 +153,8 @@ class Intake(Pump):
         """A new one, whose body has been claimed."""
         intake = cls(scope, receive, limits, portal)
         intake._owner = READER
+        intake._framing = framing = framing_of(scope.get("headers", ()))
+        intake._body = RequestBody(framing.length, limits.max_body_bytes)
         return intake
 
     def withhold(self) -> None:
@@ -183,15 +186,17 @@ class Intake(Pump):
         loop_thread_id = self.portal.thread_id
         here = threading.get_ident() == loop_thread_id
         ended = self._body is not None and self._body.phase is ENDED
-        if here and ended:
-            route = self._way()
-            if route.overflow is None:
-                return BodyReader(None, loop_thread_id, route.take_chunks())  # needs no channel
+        if here and ended:  # needs no channel
+            if self._route is None:
+                whole, self._whole = self._whole, b""
+                return BodyReader(None, loop_thread_id, deque((whole,) if whole else ()))
+            if self._route.overflow is None:
+                return BodyReader(None, loop_thread_id, self._route.take_chunks())
         channel, room, receiver = loop_to_thread(
             self.portal,
             self.limits.request,
             timeout=self.limits.read_timeout,
-            pace=self.limits.pace,
+            pace=self.limits.pace(),
             on_demand=None if start else self._start_soon,
         )
         if here:

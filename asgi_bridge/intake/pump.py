@@ -9,12 +9,13 @@
 # Rule 3: the pump reads ahead, within bounds in bytes, and stops when they are reached (route.py).
 """Pump: awaits receive(), and puts what comes where it is to go."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import anyio
 
 from ..crossing.portal import Running
-from ..errors import ExchangeOver, ReadTimeout
+from ..errors import ExchangeOver
+from ..protocol.pace import nothing_came
 from ..protocol.request import ENDED, GONE, announces_body
 from .route import Route
 from .state import NOBODY, READER, RequestState
@@ -24,6 +25,7 @@ class Pump(RequestState):
     """One request, of which messages are fetched. Threads: the loop's."""
 
     _route: Route | None = None  # made when something comes, or a reader
+    _whole = b""  # a claimed body that came with one message, and went no way yet
     _pump: Running | None = None
     _watching = False  # whether the pump goes on after the body, for the disconnect
     _response_complete = False
@@ -69,21 +71,20 @@ class Pump(RequestState):
         if self._pump is None and self._may_receive():
             self._pump = self.portal.spawn(self._run_pump)
 
-    async def take_in(self, on_wait: Callable[[], None]) -> None:
-        """Take the body in, in the caller's own task, if that has not begun.
+    def take_in(self, on_wait: Callable[[], None]) -> Awaitable[None]:
+        """Take the body in, in the caller's own task, if that has not begun; to be awaited.
 
         Args:
             on_wait: called, on the loop, if that takes more than what has come already.
         """
+        if self._pump is not None or not self._may_receive():
+            return self.portal.checkpoint()  # a pump takes in what has come
 
         def wait(running: Running) -> None:
             self._pump = running
             on_wait()
 
-        if self._pump is not None:
-            await self.portal.checkpoint()  # it takes in what has come
-        elif self._may_receive():
-            await self.portal.run_here(self._run_pump, wait)
+        return self.portal.run_here(self._run_pump, wait)
 
     async def invite(self) -> None:
         """`start`, and see that the server's receive() has been called when this returns."""
@@ -100,7 +101,6 @@ class Pump(RequestState):
         return not (self._response_complete or self.client_gone) and self.failure is None
 
     async def _run_pump(self) -> None:
-        route = self._way()
         try:
             body, receive = self.body, self._server_receive
             while body.coming or (self._watching and not self.client_gone):
@@ -108,6 +108,13 @@ class Pump(RequestState):
                 chunk = body.feed(message)
                 if body.phase is GONE:
                     self.client_gone = True
+                route = self._route
+                if route is None:
+                    if body.phase is ENDED and self._owner is READER:
+                        self._whole = chunk
+                        self.tell_news()
+                        continue
+                    route = self._way()
                 has_room = route.sink.put(message, chunk)
                 self.tell_news()
                 # once the body has ended only the disconnect can come, which needs no room
@@ -115,14 +122,14 @@ class Pump(RequestState):
                     await route.make_room()
                     has_room = route.sink.has_room()
         except Exception as error:
-            route.fail(error)
+            self._way().fail(error)
             self.tell()
         finally:
             self._pump = None
 
     def _way(self) -> Route:
         if self._route is None:
-            self._route = Route(self, claimed=self._owner is READER)
+            self._route = Route(self, claimed=self._owner is READER, whole=self._whole)
         return self._route
 
     # What waits for the body without reading it.
@@ -143,7 +150,7 @@ class Pump(RequestState):
             with anyio.move_on_after(self.limits.read_timeout) as scope:
                 await self.changed()
             if scope.cancelled_caught and self.body.received == before:
-                raise ReadTimeout(f"no request bytes for {self.limits.read_timeout} s")
+                raise nothing_came(self.limits.read_timeout)
         self.sends += 1
         self.raise_failure()
         if self.client_gone:

@@ -27,6 +27,7 @@ class Route:
     Args:
         state: the request.
         claimed: whether the body is a reader's from the beginning.
+        whole: all of such a body, if it has come already.
 
     Attributes:
         sink: where the pump puts what comes; may be another after each wait.
@@ -42,11 +43,11 @@ class Route:
     _room: LoopWaiter | None = None  # where the pump waits for room, or the overflow's feeder
     _duplex: Duplex | None = None  # made when the pump first finds no room
 
-    def __init__(self, state: RequestState, *, claimed: bool) -> None:
+    def __init__(self, state: RequestState, *, claimed: bool, whole: bytes = b"") -> None:
         self._state = state
         self._early: ForApplication | ForLater  # what has come before there was a reader
         if claimed:
-            self._early = ForLater(state.limits.prefetch_bytes)
+            self._early = ForLater(state.limits.prefetch_bytes, whole)
         else:
             self._early = self.application = ForApplication(state.limits.prefetch_bytes, state.body)
         self.sink: Sink = self._early

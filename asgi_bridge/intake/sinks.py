@@ -86,14 +86,15 @@ class ForLater:
 
     Args:
         limit: bytes at which the pump stops.
+        chunk: the first of them, if there is one.
     """
 
     __slots__ = ("_chunks", "_held", "_limit")
 
-    def __init__(self, limit: int) -> None:
-        self._chunks: deque[bytes] = deque()  # none is empty
+    def __init__(self, limit: int, chunk: bytes = b"") -> None:
+        self._chunks: deque[bytes] = deque((chunk,) if chunk else ())  # none is empty
         self._limit = limit
-        self._held = 0
+        self._held = len(chunk)
 
     def put(self, message: Message, chunk: bytes) -> bool:
         if chunk:

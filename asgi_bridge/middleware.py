@@ -55,7 +55,7 @@ class BridgeMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        if forgets_streams(scope):
+        if scope.get("extensions") and forgets_streams(scope):
             await on_forgetful(self, scope, receive, send, self._limits)
             return
         withheld = self._withhold is not None and self._withhold(scope)

@@ -66,6 +66,7 @@ class RequestState:
     wanted: Callable[[], bool] | None = None  # None: as far as anyone knows
     _owner: Owner = NOBODY  # see intake.py
     _failure_traceback: TracebackType | None = None  # belongs to failure
+    _waiting: tuple[LoopWaiter, ...] = ()  # tasks inside changed()
     _told: str | None = None  # what the server's send() said of the disconnect
     _framing: Framing | None = None  # made when first asked for
     _body: RequestBody | None = None  # likewise
@@ -78,7 +79,6 @@ class RequestState:
         self.limits = limits
         self._scope = scope
         self._server_receive = receive
-        self._waiting: list[LoopWaiter] = []  # tasks inside changed()
 
     def __str__(self) -> str:
         return f"{self._scope['method']} {self._scope['path']}"
@@ -106,8 +106,11 @@ class RequestState:
     @property
     def declared_too_long(self) -> bool:
         """Whether the Content-Length alone is above the limit, so that nothing need be read."""
-        limit, length = self.limits.max_body_bytes, self.framing.length
-        return limit is not None and length is not None and length > limit
+        limit = self.limits.max_body_bytes
+        if limit is None:
+            return False
+        length = self.framing.length
+        return length is not None and length > limit
 
     @property
     def expected(self) -> bool:
@@ -194,11 +197,11 @@ class RequestState:
     async def changed(self) -> None:
         """Wait until something has changed."""
         waiter = self.portal.waiter()
-        self._waiting.append(waiter)
+        self._waiting = (*self._waiting, waiter)
         try:
             await waiter.wait()
         finally:
-            self._waiting.remove(waiter)
+            self._waiting = tuple(each for each in self._waiting if each is not waiter)
 
     def tell(self) -> None:
         """Something has changed: let those look who wait for it."""

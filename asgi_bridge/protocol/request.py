@@ -167,9 +167,7 @@ def announces_body(scope: Scope) -> bool:
         return bool(length != b"0")
     if b"transfer-encoding" in headers:
         return True
-    if not _multiplexed(scope):
-        return False
-    return scope["method"] not in _WITHOUT_CONTENT
+    return _multiplexed(scope) and scope["method"] not in _WITHOUT_CONTENT
 
 
 def leaves_body_open(scope: Scope) -> bool:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from types import GeneratorType
 from typing import Any, TypeAlias, overload
 
+from .crossing.here import current_portal
 from .crossing.pool import WorkerPool
-from .crossing.portal import current_portal
 from .exchange import HandlerExchange
 from .exchange.forgetful import forgets_streams, on_forgetful
 from .intake import SCOPE_KEY, Intake

@@ -9,10 +9,10 @@ from typing import Final, TypeVar
 from anyio.lowlevel import RunVar
 
 from .crossing.channel import EndOfStream
+from .crossing.here import current_portal
 from .crossing.interrupt import Interrupt
 from .crossing.outlet import Outlet
 from .crossing.pool import WorkerPool
-from .crossing.portal import current_portal
 from .crossing.work import Work
 from .errors import ExchangeOver
 from .limits import Limits

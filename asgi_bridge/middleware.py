@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Literal, overload
 
 from .crossing.allocator import keep_freed_memory
-from .crossing.portal import current_portal
+from .crossing.here import current_portal
 from .errors import BridgeNotInstalled
 from .exchange import AppExchange
 from .exchange.counted import OnExchangeEnd, run_counted

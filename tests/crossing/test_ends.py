@@ -9,9 +9,9 @@ import pytest
 
 from asgi_bridge import ReadTimeout, Watermarks, WriteTimeout
 from asgi_bridge.crossing.channel import ByteChannel, EndOfStream
+from asgi_bridge.crossing.here import current_portal
 from asgi_bridge.crossing.inlet import ThreadReceiver, loop_to_thread
 from asgi_bridge.crossing.outlet import Outlet
-from asgi_bridge.crossing.portal import current_portal
 from asgi_bridge.crossing.waiters import ThreadWaiter
 
 from .portals import HandTurned

@@ -13,7 +13,9 @@ import pytest
 import trio
 import trio.lowlevel
 
-from asgi_bridge.crossing.portal import AsyncioPortal, Portal, current_portal
+from asgi_bridge.crossing.asyncio_portal import AsyncioPortal
+from asgi_bridge.crossing.here import current_portal
+from asgi_bridge.crossing.portal import Portal
 from asgi_bridge.crossing.waiters import LoopWaiter, ThreadWaiter
 
 from .conftest import BACKENDS, NAMES, Backend

@@ -7,7 +7,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from asgi_bridge.crossing.portal import Running, current_portal
+from asgi_bridge.crossing.here import current_portal
+from asgi_bridge.crossing.portal import Running
 
 from .conftest import BACKENDS, NAMES, Backend
 from .threads import LIMIT

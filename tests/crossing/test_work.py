@@ -9,8 +9,8 @@ import pytest
 
 from asgi_bridge import Overloaded, Watermarks
 from asgi_bridge.crossing.channel import EndOfStream
+from asgi_bridge.crossing.here import current_portal
 from asgi_bridge.crossing.outlet import Outlet
-from asgi_bridge.crossing.portal import current_portal
 from asgi_bridge.crossing.waiters import ThreadWaiter
 from asgi_bridge.crossing.work import Work
 

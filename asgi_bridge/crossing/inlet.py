@@ -8,7 +8,8 @@ from typing import Generic, NoReturn, Protocol, TypeVar
 from ..errors import ReadTimeout
 from ..protocol.pace import Pace, nothing_came
 from ..protocol.watermarks import Watermarks
-from .channel import BodyChannel, Channel
+from .body_channel import BodyChannel
+from .channel import Channel
 from .channel import EndOfStream as EndOfStream  # what `take` raises at the end
 from .interrupt import current_interrupt
 from .portal import Portal

@@ -17,7 +17,7 @@ from typing import NoReturn
 import anyio
 import anyio.lowlevel
 
-from ..crossing.channel import BodyChannel
+from ..crossing.body_channel import BodyChannel
 from ..crossing.inlet import loop_to_thread
 from ..crossing.portal import Portal
 from ..crossing.waiters import LoopWaiter

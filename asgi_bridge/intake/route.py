@@ -9,7 +9,7 @@ import logging
 from collections import deque
 from typing import Final
 
-from ..crossing.channel import BodyChannel
+from ..crossing.body_channel import BodyChannel
 from ..crossing.waiters import LoopWaiter
 from ..errors import ExchangeOver, SpoolFull
 from ..protocol.duplex import Duplex, Way

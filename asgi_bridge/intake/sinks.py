@@ -4,7 +4,7 @@ from collections import deque
 from contextlib import suppress
 from typing import Final, Protocol
 
-from ..crossing.channel import JOINED, TINY, BodyChannel
+from ..crossing.body_channel import JOINED, TINY, BodyChannel
 from ..errors import ReadTimeout
 from ..protocol.request import OPEN, REFUSED, RequestBody
 from ..types import Message

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from asgi_bridge import Watermarks
-from asgi_bridge.crossing.channel import ByteChannel, ChannelStatistics, EndOfStream
+from asgi_bridge.crossing.body_channel import ByteChannel
+from asgi_bridge.crossing.channel import ChannelStatistics, EndOfStream
 
 SENDER, RECEIVER = "sender", "receiver"
 

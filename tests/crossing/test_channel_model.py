@@ -15,7 +15,8 @@ from hypothesis.stateful import (
 )
 
 from asgi_bridge import Watermarks
-from asgi_bridge.crossing.channel import ByteChannel, EndOfStream
+from asgi_bridge.crossing.body_channel import ByteChannel
+from asgi_bridge.crossing.channel import EndOfStream
 
 BIGGEST = 12
 

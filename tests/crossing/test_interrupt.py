@@ -3,7 +3,7 @@
 import pytest
 
 from asgi_bridge import Watermarks
-from asgi_bridge.crossing.channel import BodyChannel
+from asgi_bridge.crossing.body_channel import BodyChannel
 from asgi_bridge.crossing.interrupt import Interrupt, current_interrupt
 
 

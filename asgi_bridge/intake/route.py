@@ -72,7 +72,7 @@ class Route:
         if old_room is not None:
             old_room.ring()  # the pump waits at the old place; it must look for the new one
         for chunk in self.take_chunks():
-            channel.put_nowait(chunk, len(chunk))
+            sink.put_earlier(chunk)
         if over:
             channel.break_with(ExchangeOver("the exchange is over"))
         elif self.overflow is not None:

@@ -5,7 +5,6 @@ from contextlib import suppress
 from typing import Final, Protocol
 
 from ..crossing.body_channel import JOINED, TINY, BodyChannel
-from ..errors import ReadTimeout
 from ..protocol.request import OPEN, REFUSED, RequestBody
 from ..types import Message
 
@@ -138,7 +137,9 @@ class ForReader:
         self._put(chunk)  # and not its end, which the body may have come to since
 
     def _put(self, chunk: bytes) -> bool:
-        with suppress(ReadTimeout):  # a reader that has given up wants no more of it
+        # All that is raised is why the channel is broken: a reader that has given up, or was let
+        # go, wants no more of it. The client may still have to be heard out.
+        with suppress(Exception):
             if len(chunk) <= TINY:
                 return self._channel.put_tiny(chunk)
             return self._channel.put_nowait(chunk, len(chunk))

@@ -4,7 +4,7 @@ Both kinds are sticky: a wake that comes before the wait ends it at once, so the
 which a wake can be lost. A wake may also come for nothing, so whoever waits looks again after it.
 """
 
-from threading import Lock
+from threading import TIMEOUT_MAX, Lock
 from typing import Protocol
 
 
@@ -50,4 +50,5 @@ class ThreadWaiter:
         Returns:
             False if the time ran out.
         """
-        return self._lock.acquire(timeout=-1 if timeout is None else timeout)
+        # a lock refuses more, which is some centuries
+        return self._lock.acquire(timeout=-1 if timeout is None else min(timeout, TIMEOUT_MAX))

@@ -1,5 +1,7 @@
 """ThreadWaiter: sticky, and one wake however often it was woken."""
 
+import math
+
 import pytest
 
 from asgi_bridge.crossing.waiters import ThreadWaiter
@@ -43,3 +45,10 @@ def test_wake_ends_a_wait_on_another_thread(timeout: float | None) -> None:
     assert answer.wait(LIMIT)
     waiter.wake()
     assert running.result() == [True, True]
+
+
+@pytest.mark.parametrize("timeout", [1e12, math.inf])
+def test_wait_may_be_longer_than_a_lock_can_wait(timeout: float) -> None:
+    waiter = ThreadWaiter()
+    waiter.wake()
+    assert waiter.wait(timeout)

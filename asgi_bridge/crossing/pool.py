@@ -201,7 +201,8 @@ class WorkerPool:
         """`close`, for a task: it waits without blocking the loop."""
         self._stop()
         with anyio.CancelScope(shield=True):  # bounded: close has a timeout
-            await anyio.to_thread.run_sync(self.close)
+            # a thread of its own: those that all share may be taken, by handlers for example
+            await anyio.to_thread.run_sync(self.close, limiter=anyio.CapacityLimiter(1))
 
     async def __aenter__(self) -> Self:
         return self

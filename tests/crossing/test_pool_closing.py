@@ -182,3 +182,25 @@ async def test_cancelled_task_still_closes_its_pool() -> None:
             await anyio.sleep_forever()
     assert pool.closed
     assert alive(name) == []
+
+
+@pytest.mark.anyio
+async def test_aclose_needs_none_of_the_threads_that_others_share() -> None:
+    shared = anyio.to_thread.current_default_thread_limiter()
+    takers = [object() for _ in range(int(shared.total_tokens))]
+    for taker in takers:
+        shared.acquire_on_behalf_of_nowait(taker)
+    closed = anyio.Event()
+
+    async def close() -> None:
+        await WorkerPool().aclose()
+        closed.set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(close)
+        with anyio.move_on_after(LIMIT):
+            await closed.wait()
+        in_time = closed.is_set()
+        for taker in takers:
+            shared.release_on_behalf_of(taker)
+    assert in_time

@@ -45,7 +45,9 @@ class AsyncioPortal(Portal):
         return AsyncioWaiter(self)
 
     def spawn(self, function: Callable[[], Coroutine[Any, Any, None]]) -> Running:
-        return AsyncioTask(self.loop.create_task(function()))
+        # Not loop.create_task: a factory of eager tasks would run it in here, before the caller
+        # knows what it has started.
+        return AsyncioTask(asyncio.Task(function(), loop=self.loop))
 
     async def run_here(
         self,
@@ -113,12 +115,13 @@ class AsyncioTask:
 class _AsyncioHere:
     """A `Running` that is part of its caller's task. It is stopped as `asyncio.timeout` does it."""
 
-    __slots__ = ("_asked", "_ended", "_portal", "_task")
+    __slots__ = ("_asked", "_before", "_ended", "_portal", "_task")
 
     def __init__(self, portal: AsyncioPortal, task: "asyncio.Task[Any]") -> None:
         self._portal = portal
         self._task: asyncio.Task[Any] | None = task  # None once it is over
-        self._asked = False
+        self._before = task.cancelling()  # asked of it by others, and not heard
+        self._asked = False  # a cancellation of ours has yet to be taken back
         self._ended: AsyncioWaiter | None = None  # set by whoever waits for the end
 
     def cancel(self) -> None:
@@ -133,11 +136,16 @@ class _AsyncioHere:
 
     def stopped(self) -> bool:
         """Whether a cancellation that has come is ours, and nobody else's too."""
-        return self._asked and self._task is not None and not self._task.uncancel()
+        if self._task is None or not self._asked:
+            return False
+        self._asked = False
+        return self._task.uncancel() <= self._before
 
     def end(self) -> None:
         """It is over."""
-        self._task = None
+        task, self._task = self._task, None
+        if self._asked and task is not None:
+            task.uncancel()  # it ended without having heard of it
         if self._ended is not None:
             self._ended.ring()
 

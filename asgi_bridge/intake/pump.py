@@ -122,10 +122,17 @@ class Pump(RequestState):
                     await route.make_room()
                     has_room = route.sink.has_room()
         except Exception as error:
-            self._way().fail(error)
-            self.tell()
+            self._receive_failed(error)
+        except BaseException as error:
+            if not self._response_complete:  # it was not us who cancelled it
+                self._receive_failed(ExchangeOver(f"the server's receive() ended by {error!r}"))
+            raise
         finally:
             self._pump = None
+
+    def _receive_failed(self, error: Exception) -> None:
+        self._way().fail(error)
+        self.tell()
 
     def _way(self) -> Route:
         if self._route is None:

@@ -6,17 +6,20 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
+import pytest
 
 from asgi_bridge import (
     BridgeMiddleware,
+    ExchangeOver,
     Limits,
     Request,
     Response,
     WorkerPool,
     handler,
+    open_body,
 )
 from asgi_bridge.crossing.asyncio_portal import _go_on
-from asgi_bridge.testing import request, scope_for
+from asgi_bridge.testing import body, request, scope_for, start
 from asgi_bridge.types import ASGIApp, Message, Receive, Scope, Send
 
 from .helpers import WAIT
@@ -120,3 +123,23 @@ def test_disconnect_is_heard_of_where_tasks_are_eager() -> None:
 
     asyncio.run(serve())
     assert seen == ["http.request", "http.disconnect"]
+
+
+def test_reader_is_told_when_receive_ends_by_a_cancellation_of_its_own() -> None:
+    async def receive() -> Message:
+        raise asyncio.CancelledError  # something in the server was cancelled
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        with pytest.raises(ExchangeOver):
+            await anyio.to_thread.run_sync(lambda: open_body(scope).read())
+        await send(start())
+        await send(body(b"over", more_body=False))
+
+    server = Server()
+
+    async def serve() -> None:
+        limits = Limits(read_timeout=WAIT)
+        await BridgeMiddleware(app, limits=limits)(scope_for(), receive, server.send)
+
+    asyncio.run(serve())
+    assert server.sent[-1]["body"] == b"over"

@@ -46,8 +46,8 @@ class Work(Job):
             self._error = error
         except BaseException as error:
             # SystemExit and its like would end the task that meets it, or the server; the call
-            # only speaks for its own request
-            self._error = RuntimeError(f"the worker's function raised {error!r}")
+            # only speaks for its own request. By name: a repr that raises would end the thread.
+            self._error = RuntimeError(f"the worker's function raised {type(error).__name__}")
             self._error.__cause__ = error
 
     def done(self) -> None:

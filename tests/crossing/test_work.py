@@ -61,7 +61,18 @@ def test_what_the_call_raised_is_met_after_what_it_wrote() -> None:
     assert caught.value is error
 
 
-@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()], ids=repr)
+class Unspeakable(BaseException):
+    """One that cannot be shown."""
+
+    def __repr__(self) -> str:
+        raise ValueError("no words for it")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), Unspeakable()],
+    ids=lambda error: type(error).__name__,
+)
 def test_call_cannot_end_the_server(error: BaseException) -> None:
     output = Output()
 

@@ -97,7 +97,7 @@ def chosen(names: list[str]) -> list[Row]:
     if not names:
         rows = [row for row in ROWS.values() if is_installed(row.server)]
         if not rows:
-            raise CommandError("no server is installed; pip install 'asgi_bridge[doctor]'")
+            raise CommandError("no server is installed; pip install 'asgi_bridge[doctor,serve]'")
         return rows
     rows = [row for row in ROWS.values() if row.name in names or row.server in names]
     known = {each for row in rows for each in (row.name, row.server)}

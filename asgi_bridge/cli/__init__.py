@@ -42,7 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(arguments: Sequence[str] | None) -> int:
     parser = build_parser()
-    parsed = parser.parse_args(arguments)
+    parsed, unknown = parser.parse_known_args(arguments)
+    if unknown:  # argparse's own error for them points to the help of the whole command
+        helps = " ".join(filter(None, (parser.prog, parsed.command, "--help")))
+        raise CommandError(f"unrecognized arguments: {' '.join(unknown)} (see {helps})")
     if parsed.command is None:
         parser.print_help()
         return 0

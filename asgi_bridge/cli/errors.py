@@ -31,5 +31,6 @@ def exit_code_of(run: Callable[[], int]) -> int:
 
 
 def tell(text: str) -> None:
-    """Write a line of the command's own to stderr."""
-    print(f"asgi-bridge: {text}", file=sys.stderr, flush=True)
+    """Write a line of the command's own to stderr; of a text of several lines, one line."""
+    line = " ".join(part.strip() for part in text.splitlines())  # others' exceptions have several
+    print(f"asgi-bridge: {line}", file=sys.stderr, flush=True)

@@ -44,7 +44,7 @@ def parse_target(text: str) -> Target:
         CommandError: the text is neither of the two forms.
     """
     origin, colon, name = text.rpartition(":")
-    if not colon and text:
+    if not colon and (text.endswith(".py") or is_dotted_name(text)):
         raise bad_target(text, f"; which name in it? For example {text}:app")
     if not is_dotted_name(name):
         raise bad_target(text)

@@ -40,6 +40,22 @@ def test_unknown_command_is_one_line(capsys: pytest.CaptureFixture[str]) -> None
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "helps"),
+    [
+        (["serve", "app:app", "--port", "80"], "--port 80 (see asgi-bridge serve --help)"),
+        (["doctor", "--port", "80"], "--port 80 (see asgi-bridge doctor --help)"),
+        (["--port=80"], "--port=80 (see asgi-bridge --help)"),
+    ],
+)
+def test_unknown_option_names_the_help_to_read(
+    arguments: list[str], helps: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    expected = f"asgi-bridge: error: unrecognized arguments: {helps}\n"
+    assert capsys.readouterr().err == expected
+
+
 def test_python_m_is_the_same_command(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "asgi_bridge", "serve", "nothing"],

@@ -43,6 +43,8 @@ def test_bad_target(text: str, capsys: pytest.CaptureFixture[str]) -> None:
 def test_missing_name_is_suggested(capsys: pytest.CaptureFixture[str]) -> None:
     main(["serve", "app.py"])
     assert capsys.readouterr().err.endswith("For example app.py:app\n")
+    main(["serve", "dir/app"])  # with a name behind it, it would be no better
+    assert capsys.readouterr().err.endswith("not 'dir/app'\n")
 
 
 def load(text: str, app_dir: Path) -> object:
@@ -158,6 +160,11 @@ def test_file_that_failed_is_loaded_again(here: Path) -> None:
             {"user.py": "raise SystemExit(3)\n"},
             "user.py:app",
             "importing user.py failed: SystemExit: 3 ({here}/user.py, line 1)",
+        ),
+        (
+            {"user.py": "raise ValueError('two fields\\n  are missing')\n"},
+            "user.py:app",
+            "importing user.py failed: ValueError: two fields are missing ({here}/user.py, line 1)",
         ),
         (
             {"user.py": "x = '\0'\n"},

@@ -4,7 +4,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable
 from types import GeneratorType
-from typing import Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from .crossing.here import current_portal
 from .crossing.pool import WorkerPool
@@ -17,7 +17,15 @@ from .trailers import checked_algorithm
 from .types import Receive, Scope, Send
 from .writer import Response
 
-Handler: TypeAlias = Callable[[Request, Response], Any]
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, SupportsRead
+
+    Answer: TypeAlias = (
+        bytes | bytearray | memoryview | str | Iterable[ReadableBuffer] | SupportsRead[bytes] | None
+    )
+
+# Named, so that type checkers refuse what `_work` would: async def, and a generator of str.
+Handler: TypeAlias = Callable[[Request, Response], "Answer"]
 
 _FILE_CHUNK = 64 * 1024
 
@@ -77,7 +85,7 @@ class HandlerApp:
 
     def _work(self, request: Request, response: Response) -> None:
         """Run the function and write what it returns; on a worker thread."""
-        result = self._function(request, response)
+        result: Any = self._function(request, response)  # callers without types return anything
         match result:
             case GeneratorType():  # asked first: most are, and it is asked in no time
                 _write_all(result, result, response)

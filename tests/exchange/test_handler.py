@@ -75,6 +75,23 @@ def test_async_function_is_refused_with_the_alternative(
         decorate(function)
 
 
+def texts(request: Request, response: Response) -> Iterator[str]:
+    yield "not encoded"
+
+
+def number(request: Request, response: Response) -> int:
+    return 1
+
+
+def test_type_checkers_see_these_mistakes() -> None:
+    """Mypy runs over the tests, and an ignored error that is none is an error to it."""
+    for each in (async_function, async_generator):
+        with pytest.raises(TypeError, match="is async"):
+            handler(each)  # type: ignore[arg-type]  # as the rest here
+    handler(texts)  # type: ignore[arg-type]  # refused when it is called
+    handler(number)  # type: ignore[arg-type]
+
+
 def test_object_that_cannot_be_called_is_refused() -> None:
     with pytest.raises(TypeError, match="a handler is a function, not 'upper'"):
         handler("upper")  # type: ignore[call-overload]  # the mistake under test

@@ -58,6 +58,13 @@ async def spooled(scope: Scope) -> bytes:
     return await anyio.to_thread.run_sync(read_again)
 
 
+async def spooled_or_not(scope: Scope) -> bytes:
+    def read_some_way(spool: bool) -> bytes:  # a plain bool has an overload of its own
+        return open_body(scope, spool=spool).read()
+
+    return await anyio.to_thread.run_sync(read_some_way, True)
+
+
 def answering(claim: Claim) -> ASGIApp:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         chunk = await claim(scope)
@@ -67,7 +74,9 @@ def answering(claim: Claim) -> ASGIApp:
     return app
 
 
-@pytest.mark.parametrize("claim", [on_the_loop, on_a_thread, when_the_body_is_here, spooled])
+@pytest.mark.parametrize(
+    "claim", [on_the_loop, on_a_thread, when_the_body_is_here, spooled, spooled_or_not]
+)
 async def test_body_is_read_from_anywhere(claim: Claim) -> None:
     exchange = Exchange(BridgeMiddleware(answering(claim)), receive=SCRIPT)
     assert await exchange.run() == [start(), body(b"abc")]

@@ -135,7 +135,10 @@ async def test_result_that_is_no_body_is_a_type_error(
 
 
 async def test_file_that_reads_text_is_a_type_error(pool: WorkerPool) -> None:
-    exchange = Exchange(handler(lambda request, response: io.StringIO("text"), pool=pool))
+    def text_file(request: Request, response: Response) -> Any:
+        return io.StringIO("text")
+
+    exchange = Exchange(handler(text_file, pool=pool))
     with pytest.raises(TypeError, match="not str"):
         await exchange.run()
     assert exchange.sent == refusal(500, "Internal Server Error")

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -154,7 +155,7 @@ def stream(request: Request, response: Response) -> bytes:
     ],
 )
 async def test_nothing_is_sent_to_a_client_that_has_left(
-    then: Callable[[Request, Response], object],
+    then: Callable[[Request, Response], Any],
     state: AppState,
     raised: type[Exception] | None,
     prompt_pool: PromptPool,
@@ -162,7 +163,7 @@ async def test_nothing_is_sent_to_a_client_that_has_left(
     """A handler that swallows the disconnect gets its answer nowhere."""
 
     @handler(pool=prompt_pool, limits=Limits(message_bytes=4))
-    def app(request: Request, response: Response) -> object:
+    def app(request: Request, response: Response) -> Any:
         with pytest.raises(ClientDisconnected):
             request.body.read()
         return then(request, response)

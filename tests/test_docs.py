@@ -97,7 +97,7 @@ async def test_example_of_a_test_passes(heading: str, name: str) -> None:
 
 
 def test_there_are_examples_of_tests() -> None:
-    assert len(TESTS) == 5
+    assert len(TESTS) == 6
 
 
 @pytest.fixture(scope="module")

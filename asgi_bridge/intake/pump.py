@@ -7,6 +7,9 @@
 #         somebody first wants something from it, and not before: in a task of its own, or in the
 #         server's where the whole exchange is ours (take_in).
 # Rule 3: the pump reads ahead, within bounds in bytes, and stops when they are reached (route.py).
+# Rule 4: after the body's end it takes one message, which is the disconnect. Applications that read
+#         a body to hand it on replace receive() by one that tells the same body whenever it is
+#         asked, and at once, so to go on until a disconnect comes would be to go on for ever.
 """Pump: awaits receive(), and puts what comes where it is to go."""
 
 from collections.abc import Awaitable, Callable
@@ -104,6 +107,7 @@ class Pump(RequestState):
         try:
             body, receive = self.body, self._server_receive
             while body.coming or (self._watching and not self.client_gone):
+                is_after = not body.coming
                 message = await receive()
                 chunk = body.feed(message)
                 if body.phase is GONE:
@@ -117,6 +121,8 @@ class Pump(RequestState):
                     route = self._way()
                 has_room = route.sink.put(message, chunk)
                 self.tell_news()
+                if is_after:
+                    break
                 # once the body has ended only the disconnect can come, which needs no room
                 while not has_room and body.coming:
                     await route.make_room()

@@ -11,6 +11,7 @@
 import threading
 from collections import deque
 from functools import partial
+from math import inf
 from time import monotonic
 from typing import NoReturn
 
@@ -88,7 +89,12 @@ class Intake(Pump):
             self.start()
             if mine is not None and mine.messages:
                 # A call under a scope that is cancelled already (that is how Starlette polls for
-                # a disconnect) must end here, and not take a chunk along.
+                # a disconnect) must not take a chunk along, and yet be told of the disconnect: an
+                # application that polls may never read, not even that its body is empty.
+                if anyio.current_effective_deadline() == -inf:
+                    self.watch()
+                    if self.client_gone:
+                        return {"type": "http.disconnect"}
                 await anyio.lowlevel.checkpoint()
         while True:
             if mine is not None and mine.messages and self._own_for_application():

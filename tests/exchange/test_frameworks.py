@@ -4,6 +4,8 @@ import gzip
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import fastapi
 import pytest
 from starlette.applications import Starlette
@@ -97,6 +99,28 @@ async def test_is_disconnected_between_reads_eats_nothing() -> None:
     exchange = Exchange(starlette_app(endpoint), receive=script)
     await exchange.run()
     assert exchange.body == b"aabbcc"
+
+
+@FRAMEWORKS
+@pytest.mark.parametrize("unread", [b"", b"aa"], ids=["empty", "unread"])
+async def test_poll_that_never_reads_notices_the_disconnect(
+    make: Callable[..., ASGIApp], unread: bytes
+) -> None:
+    polled = anyio.Event()
+
+    async def endpoint(request: Request) -> Response:
+        assert not await request.is_disconnected()
+        polled.set()
+        with anyio.fail_after(10):
+            while not await request.is_disconnected():
+                await anyio.lowlevel.checkpoint()
+        return Response()
+
+    async with Exchange(make(endpoint)) as exchange:
+        await exchange.end_body(unread)
+        await polled.wait()
+        exchange.disconnect()
+    assert (exchange.sent, ending(exchange)) == ([], (AppState.RETURNED, None))
 
 
 class Stubborn:

@@ -145,8 +145,9 @@ class ResponseGate:
 
         Raises:
             LengthMismatch: the held start has declared a body.
-            ResponseIncomplete: the response had begun and is not complete. What the server has
-                is an abort, and must not be made to look like an end.
+            ResponseIncomplete: the body had begun and is not over. What the server has is an abort,
+                and must not be made to look like an end. Trailers that are missing after all of
+                the body are left to the server, which was promised them.
         """
         match self.phase:
             case Phase.HELD:
@@ -156,7 +157,7 @@ class ResponseGate:
                 ):  # a server that was promised them waits for them
                     end += self.feed({"type": "http.response.trailers", "headers": []})
                 return end
-            case Phase.STREAMING | Phase.TRAILERS:
+            case Phase.STREAMING:
                 raise ResponseIncomplete(
                     f"the application returned while its response was {self.phase}"
                 )

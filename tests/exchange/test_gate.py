@@ -113,14 +113,24 @@ async def test_app_that_raises(messages: list[Message], sent: list[Message]) -> 
 
 @pytest.mark.parametrize(
     "messages",
-    [[start(), body(b"a", more_body=True)], [WITH_TRAILERS, body(b"a")], [EVENTS]],
-    ids=["streaming", "before trailers", "event stream"],
+    [[start(), body(b"a", more_body=True)], [EVENTS]],
+    ids=["streaming", "event stream"],
 )
 async def test_app_that_returns_in_the_middle_is_cut(messages: list[Message]) -> None:
     exchange = Exchange(BridgeMiddleware(sender(*messages)))
     with pytest.raises(ResponseIncomplete):
         await exchange.run()
     assert exchange.sent == messages
+
+
+@pytest.mark.parametrize(
+    "trailers", [[], [{**TRAILERS, "more_trailers": True}]], ids=["none", "not all"]
+)
+async def test_trailers_that_never_came_are_left_to_the_server(trailers: list[Message]) -> None:
+    messages = [WITH_TRAILERS, body(b"a"), *trailers]
+    exchange = Exchange(BridgeMiddleware(sender(*messages)))
+    assert await exchange.run() == messages
+    assert not exchange.complete
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_order_error_says_what_came_and_when() -> None:
     assert caught.value.__cause__ is None
 
 
-@pytest.mark.parametrize("phase", [Phase.INITIAL, Phase.COMPLETE])
+@pytest.mark.parametrize("phase", [Phase.INITIAL, Phase.TRAILERS, Phase.COMPLETE])
 def test_finish_has_nothing_to_add(phase: Phase) -> None:
     gate = gate_in(phase)
     assert gate.finish() == ()
@@ -78,12 +78,11 @@ def test_finish_keeps_the_promise_of_a_held_start() -> None:
     assert gate.phase is Phase.COMPLETE
 
 
-@pytest.mark.parametrize("phase", [Phase.STREAMING, Phase.TRAILERS])
-def test_finish_makes_up_no_end(phase: Phase) -> None:
-    gate = gate_in(phase)
-    with pytest.raises(ResponseIncomplete, match=f"while its response was {phase}"):
+def test_finish_makes_up_no_end() -> None:
+    gate = gate_in(Phase.STREAMING)
+    with pytest.raises(ResponseIncomplete, match="while its response was streaming"):
         gate.finish()
-    assert gate.phase is phase
+    assert gate.phase is Phase.STREAMING
 
 
 @pytest.mark.parametrize("signal", BodySignal)

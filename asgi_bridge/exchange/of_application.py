@@ -125,7 +125,8 @@ class AppExchange:
             SpoolFull: a part of the request is lost, and the exchange is cut.
         """
         if self.intake.client_gone:
-            raise self.intake.gone_error()
+            self._end_unheard(message)
+            return
         if message["type"] == "http.response.start" and message["status"] in _FAILURES:
             refusal = self.intake.refusal
             if refusal is not None and self.gate.phase is Phase.INITIAL:
@@ -139,6 +140,17 @@ class AppExchange:
             await self._complete(released)
         else:
             await self._release(released)
+
+    def _end_unheard(self, message: Message) -> None:
+        """Take a message that nobody is there for, where the client has had all of its response.
+
+        A client that knows the length leaves when it has so much, which may be before the
+        application has said that it is over. That is no failure, to skip what is done afterwards.
+        """
+        is_end = message["type"] == "http.response.body" and not message.get("more_body")
+        if not (is_end and self.gate.delivered):
+            raise self.intake.gone_error()
+        self.gate.feed(message)
 
     async def _release(self, released: tuple[Message, ...]) -> None:
         """Pass messages on to the server, with what has to be done before and after them."""

@@ -164,6 +164,13 @@ class ResponseGate:
             case _:
                 return ()
 
+    @property
+    def delivered(self) -> bool:
+        """Whether the server has all of the body, and has yet to be told that it is over."""
+        if self.phase is not Phase.STREAMING:
+            return False
+        return self._head_request or self._sent == self._declared
+
     def _begin(self, start: Message) -> tuple[Message, ...]:
         """Take the start; as `feed`."""
         signal, declared = _START, None

@@ -7,13 +7,14 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test check etl matrix bench soak clean
+.PHONY: help demo test check etl matrix suites bench soak clean
 
 help:
 	@echo "make demo    stream a real file through a blocking function on a real server"
 	@echo "make test    formatting, lint, types, tests, coverage"
 	@echo "make etl     the ETL server's checks on every server in every mode"
 	@echo "make matrix  every server with and without the bridge, and the page that says so"
+	@echo "make suites  the test suites of Starlette and FastAPI, without the bridge and behind it"
 	@echo "make bench   speed and memory against today's peers"
 	@echo "make soak    half an hour of mixed traffic with faults, and the abuse tests in full"
 	@echo "make clean   remove what the others made"
@@ -57,6 +58,10 @@ matrix: $(STAMP)
 	MATRIX_RESULTS=.matrix $(BIN)/python -m pytest tests -m matrix
 	$(BIN)/python -m tests.matrix.render .matrix
 
+# It makes its own environments, one for each suite.
+suites:
+	$(PYTHON) -m tests.suites
+
 bench: $(VENV)/.bench
 	$(BIN)/python -m tests.benchmarks
 
@@ -65,4 +70,4 @@ soak: $(STAMP)
 	$(BIN)/python -m tests.soak --seconds 1800
 
 clean:
-	rm -rf .venv .venv-* .matrix .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* .matrix .suites .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

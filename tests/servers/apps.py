@@ -21,6 +21,8 @@ from examples import (
     upper,
 )
 
+from . import afterwards
+
 
 @handler
 def refusing(request: Request, response: Response) -> None:
@@ -94,6 +96,7 @@ cured.add_middleware(BridgeMiddleware)
 
 
 APPS: Final[Mapping[str, ASGIApp]] = {
+    "afterwards": afterwards.app,
     "bare_asgi": bare_asgi.app,
     "breaking": breaking,
     "csv_to_json_lines": csv_to_json_lines.app,
@@ -107,6 +110,8 @@ APPS: Final[Mapping[str, ASGIApp]] = {
     "limited": limited,
     "lossy": lossy,
     "met": met,
+    "noted": afterwards.noted,
+    "parting": afterwards.parting,
     "refusing": refusing,
     "starlette_app": starlette_app.app,
     "upload": upload,

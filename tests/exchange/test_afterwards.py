@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from asgi_bridge import BridgeMiddleware, ClientDisconnected
-from asgi_bridge.testing import AppState, Exchange, body, start
+from asgi_bridge.testing import DISCONNECT, AppState, Exchange, body, start
 from asgi_bridge.types import ASGIApp, Message, Receive, Scope, Send
 
 from .helpers import Step, ending
@@ -76,6 +76,23 @@ async def test_background_task_is_skipped_for_a_client_that_left_before(make: Ma
     await exchange.run()
     assert (exchange.sent, done.taken) == ([], False)
     assert ending(exchange) == (AppState.RETURNED, None)
+
+
+async def test_held_response_of_a_client_that_left_is_an_error() -> None:
+    met: list[type[Exception]] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start(headers=[(b"content-length", b"0")]))
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        try:
+            await send(body())
+        except ClientDisconnected as error:
+            met.append(type(error))
+
+    exchange = Exchange(BridgeMiddleware(app), receive=[DISCONNECT])
+    assert await exchange.run() == []
+    assert met == [ClientDisconnected]
 
 
 def parting(*last: Message, head: Message) -> tuple[BridgeMiddleware, list[str]]:

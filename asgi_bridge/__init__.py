@@ -16,6 +16,7 @@ from .errors import ReadTimeout as ReadTimeout
 from .errors import ResponseIncomplete as ResponseIncomplete
 from .errors import ResponseOrderError as ResponseOrderError
 from .errors import ResponseStarted as ResponseStarted
+from .errors import ServerShutdown as ServerShutdown
 from .errors import SpoolFull as SpoolFull
 from .errors import TotalTimeout as TotalTimeout
 from .errors import WriteTimeout as WriteTimeout
@@ -60,6 +61,7 @@ __all__ = (
     "ResponseIncomplete",
     "ResponseOrderError",
     "ResponseStarted",
+    "ServerShutdown",
     "SpoolFull",
     "SpooledReader",
     "TotalTimeout",

@@ -25,6 +25,19 @@ class ExchangeOver(BridgeError, ConnectionAbortedError):
     status_code = 503
 
 
+class ServerShutdown(ExchangeOver):
+    """The server shuts down, and the time that running exchanges have is over.
+
+    Args:
+        reason: what the text says.
+        headers: further headers of the response, where none was sent.
+    """
+
+    def __init__(self, reason: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(reason)
+        self.headers = dict(headers or {})
+
+
 class BodyIncomplete(BridgeError, EOFError):
     """The request body ended before its declared Content-Length.
 

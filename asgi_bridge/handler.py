@@ -10,6 +10,7 @@ from .crossing.here import current_portal
 from .crossing.pool import WorkerPool
 from .exchange import HandlerExchange
 from .exchange.forgetful import forgets_streams, on_forgetful
+from .exchange.lifespan import through_lifespan
 from .intake import SCOPE_KEY, Intake
 from .limits import Limits
 from .request import Request
@@ -68,14 +69,14 @@ class HandlerApp:
                     digest=self._digest,
                 ).run()
             case "lifespan":
-                await self._live(receive, send)
+                await through_lifespan(self._live, scope, receive, send, self._limits)
             case "websocket":
                 await receive()
                 await send({"type": "websocket.close", "code": 1000})  # before accept: a 403
             case other:
                 raise RuntimeError(f"a handler serves http, not {other!r}")
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # lifespan.startup
         self.pool.open()
         await send({"type": "lifespan.startup.complete"})

@@ -10,6 +10,9 @@ from .protocol.watermarks import Watermarks
 # more of itself in a server than the transport would keep of any.
 DEFAULT_MESSAGE_BYTES: Final = 64 * 1024
 
+# Less than the 30 s that Kubernetes and gunicorn give a process before they kill it.
+DEFAULT_SHUTDOWN_TIMEOUT: Final = 25.0
+
 # How much is passed on to a server between two turns of the loop's other tasks: some 100 us of
 # copying, and four messages of the default size.
 YIELD_BYTES: Final = 256 * 1024
@@ -49,6 +52,9 @@ class Limits:
         drain_timeout: how long that may take.
         abandon_timeout: how long an exchange that is over waits for its worker thread, which has
             been woken; after it the thread is left to itself, with a line in the log.
+        shutdown_timeout: how long an exchange may still take once the server has been told to end,
+            where the server gives it no less. None for as long as the server waits: the bridge
+            then listens for no signal.
 
     Raises:
         ValueError: a size or a time is negative or zero where that makes no sense, or `duplex` is
@@ -72,6 +78,7 @@ class Limits:
     drain_bytes: int = 16 * 1024 * 1024
     drain_timeout: float = 2.0
     abandon_timeout: float = 5.0
+    shutdown_timeout: float | None = DEFAULT_SHUTDOWN_TIMEOUT
 
     def pace(self) -> Pace | None:
         """What holds one body to `min_body_rate`, None where there is no rate."""

@@ -9,6 +9,7 @@ from .errors import BridgeNotInstalled
 from .exchange import AppExchange
 from .exchange.counted import OnExchangeEnd, run_counted
 from .exchange.forgetful import forgets_streams, on_forgetful
+from .exchange.lifespan import through_lifespan
 from .intake import SCOPE_KEY, Intake
 from .limits import Limits
 from .reader import BodyReader
@@ -33,7 +34,8 @@ class BridgeMiddleware:
     Around itself, directly or with other middleware in between, it stands aside: the outer one
     does the work, and the inner one only steps in where something in between replaced `receive`.
 
-    Scopes other than `http` pass through untouched.
+    Scopes other than `http` pass through untouched. From the lifespan's begin to its end the bridge
+    hears of SIGTERM and SIGINT where the server listens for them, see `Limits.shutdown_timeout`.
     """
 
     def __init__(
@@ -52,6 +54,9 @@ class BridgeMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
+        if scope["type"] == "lifespan":
+            await through_lifespan(self.app, scope, receive, send, self._limits)
+            return
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

@@ -10,6 +10,7 @@ class Outcome(StrEnum):
     COMPLETE = "complete"  # the response went out whole
     CLIENT_GONE = "client gone"  # the client left before that
     FAILED = "failed"  # the application raised, or returned too early
+    SHUT_DOWN = "shut down"  # the server shut down, and it had to end before that
     CANCELLED = "cancelled"  # the server, or something around us, cancelled it
 
 

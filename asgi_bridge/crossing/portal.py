@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
+from .shutdown import Shutdown
 from .waiters import LoopWaiter
 
 
@@ -27,10 +28,12 @@ class Portal(ABC):
 
     Attributes:
         thread_id: `threading.get_ident()` of the loop's thread.
+        shutdown: the exchanges that run there, and when they have to end.
     """
 
     def __init__(self) -> None:
         self.thread_id = threading.get_ident()
+        self.shutdown = Shutdown(self)
         self._posted: deque[Callable[[], object]] = deque()  # any thread appends, the loop pops
         self._wake_pending = False  # any thread sets, the loop clears; see post
 

@@ -89,6 +89,9 @@ class Answer:
             if self._response.started or self._intake.client_gone:
                 raise
             await self._refuse(error)
+            # It ends here. Its frames hold us, and our output holds it; granian closes the
+            # connection of a response that came before its request's end once nobody holds `send`.
+            error.__traceback__ = None
             return
         if over:
             await self._send_whole(batch)

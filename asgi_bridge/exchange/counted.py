@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+from ..errors import ServerShutdown
 from ..stats import ExchangeStats, Outcome
 from ..types import ASGIApp, Message, Scope
 from .of_application import AppExchange
@@ -34,6 +35,9 @@ async def run_counted(
     outcome = Outcome.CANCELLED
     try:
         outcome = await exchange.run(app, scope)
+    except ServerShutdown:
+        outcome = Outcome.SHUT_DOWN
+        raise
     except Exception:
         outcome = Outcome.FAILED
         raise

@@ -22,6 +22,7 @@ from ..errors import (
     BodyTooLarge,
     ExchangeOver,
     ReadTimeout,
+    ServerShutdown,
     SpoolFull,
     TotalTimeout,
     caused_by,
@@ -62,7 +63,8 @@ class AppExchange:
     """
 
     _unyielded = 0  # bytes passed on since the loop's other tasks had their turn
-    _patience: Running | None = None  # notices that a send is stuck, once the response streams
+    _listens = False  # the response streams, so its sends may be aborted
+    _patience: Running | None = None  # notices that a send is stuck, likewise
     _sending: anyio.CancelScope | None = None  # around a send of a stream
     _cut: BaseException | None = None  # why the exchange was aborted
 
@@ -87,6 +89,8 @@ class AppExchange:
         if asgi.get("spec_version", "2.0") < SPEC_VERSION:
             inner["asgi"] = {"version": "3.0", **asgi, "spec_version": SPEC_VERSION}
         reason: BaseException | None = None
+        shutdown = intake.portal.shutdown
+        shutdown.add(self)
         try:
             if intake.declared_too_long:
                 await self._refuse(BodyTooLarge(intake.limits.max_body_bytes or 0))
@@ -100,9 +104,11 @@ class AppExchange:
             if intake.client_gone:
                 reason = intake.gone_error()
             else:
-                reason = ExchangeOver(f"the exchange ended early: {error!r}")
+                over = ExchangeOver(f"the exchange ended early: {error!r}")
+                reason = shutdown.reason(error) or over
             await self._settle(error)
         finally:
+            shutdown.discard(self)
             if self._patience is not None:
                 self._patience.cancel()
             if intake.untouched:
@@ -122,6 +128,7 @@ class AppExchange:
             ResponseOrderError: ASGI does not allow this message now; nothing was passed on.
             LengthMismatch: it breaks the promise of the content-length; nothing was passed on.
             WriteTimeout: the client took nothing for `Limits.write_timeout` seconds.
+            ServerShutdown: the server shuts down, and the response streams.
             SpoolFull: a part of the request is lost, and the exchange is cut.
         """
         if self.intake.client_gone:
@@ -159,7 +166,7 @@ class AppExchange:
         begins = self.gate.phase is Phase.STREAMING and first["type"] == "http.response.start"
         if begins:
             await self._listen(first["status"])
-        if self._patience is None:
+        if not self._listens:
             await self._forward(released)
         else:
             await self._forward_patiently(released)
@@ -172,7 +179,7 @@ class AppExchange:
         intake = self.intake
         if intake.unread:
             await intake.drain()
-        if self._patience is None:
+        if not self._listens:
             await self._forward(released)
         else:
             # Some servers tell of the disconnect while they send the last message; to cancel that
@@ -214,6 +221,16 @@ class AppExchange:
         if self._sending is not None:
             self._sending.cancel()
 
+    @property
+    def shutdown_timeout(self) -> float | None:
+        """As `Limits` have it."""
+        return self.intake.limits.shutdown_timeout
+
+    def shut_down(self, error: ServerShutdown) -> None:
+        """Let go whoever waits, in a send, in the application's receive, or in a read."""
+        self.intake.end(error)
+        self._abort(error)
+
     def _client_gone(self) -> None:
         self._abort(self.intake.gone_error())
 
@@ -248,6 +265,7 @@ class AppExchange:
     async def _listen(self, status: int) -> None:
         """The response streams: see that the disconnect is noticed, and the body invited."""
         intake = self.intake
+        self._listens = True
         intake.on_cut(self._abort)
         self._patience = be_patient(intake, self._abort)
         if not intake.framing.expects_continue:
@@ -285,7 +303,9 @@ class AppExchange:
         if refusal is not None and self.gate.phase in _UNSENT and caused_by(error, refusal):
             await self._refuse(refusal)
         if refusal is not None and self.gate.phase is _COMPLETE and caused_by(error, refusal):
-            logger.info("%s: %s", intake, refusal)
+            if not isinstance(refusal, ServerShutdown):  # which is logged
+                logger.info("%s: %s", intake, refusal)
+            refusal.__traceback__ = None  # see answer.py
         elif self._cut is not None and not intake.client_gone:
             raise self._cut.with_traceback(None) from None  # whatever was made of it
         elif caused_by_disconnect(error):

@@ -24,6 +24,7 @@ from ..errors import (
     BodyTooLarge,
     ExchangeOver,
     Overloaded,
+    ServerShutdown,
     TotalTimeout,
     caused_by_disconnect,
 )
@@ -83,6 +84,16 @@ class HandlerExchange(Answer):
         self._request = Request(scope)
         self._job = Work(partial(function, self._request, self._response), self._output)
 
+    @property
+    def intake(self) -> Intake:
+        """The owner of the server's receive()."""
+        return self._intake
+
+    @property
+    def shutdown_timeout(self) -> float | None:
+        """As `Limits` have it."""
+        return self._limits.shutdown_timeout
+
     async def run(self) -> None:
         """Answer the request.
 
@@ -136,6 +147,7 @@ class HandlerExchange(Answer):
         intake = self._intake
         reason: BaseException | None = None
         timer: Running | None = None
+        intake.portal.shutdown.add(self)
         try:
             if self._limits.total_timeout is not None:
                 timer = intake.portal.spawn(self._run_out)
@@ -152,6 +164,7 @@ class HandlerExchange(Answer):
                 raise
             logger.info("%s: %s", self, error)
         finally:
+            intake.portal.shutdown.discard(self)
             if timer is not None:
                 timer.cancel()
             if not (self._job.over and intake.quiet):
@@ -190,7 +203,13 @@ class HandlerExchange(Answer):
         """Abort the exchange when its time has run out."""
         assert self._limits.total_timeout is not None, "only spawned with a limit"
         await anyio.sleep(self._limits.total_timeout)
-        error = TotalTimeout(f"the exchange took longer than {self._limits.total_timeout} s")
+        self._end(TotalTimeout(f"the exchange took longer than {self._limits.total_timeout} s"))
+
+    def shut_down(self, error: ServerShutdown) -> None:
+        """Let go whoever waits: the server shuts down."""
+        self._end(error)
+
+    def _end(self, error: BaseException) -> None:
         self._intake.break_reader(error)
         self.abort(error)
 
@@ -207,7 +226,8 @@ class HandlerExchange(Answer):
             return self._intake.gone_error()
         if caused_by_disconnect(error):
             return error
-        return ExchangeOver(f"the exchange ended early: {error!r}")
+        shutdown = self._intake.portal.shutdown.reason(error)
+        return shutdown or ExchangeOver(f"the exchange ended early: {error!r}")
 
     async def _wind_down(self, reason: BaseException) -> None:
         job = self._job

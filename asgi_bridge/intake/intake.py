@@ -61,6 +61,12 @@ class Intake(Pump):
         failure = self._route.reader_failure
         return failure if isinstance(failure, _REFUSALS) else None
 
+    def end(self, error: Exception) -> None:
+        """Let go whoever waits for the body, or will: nobody gets any more of it."""
+        self.refused = error
+        self.break_reader(error)
+        self.tell()
+
     # The application's side.
 
     def reuses(self, receive: Receive) -> bool:

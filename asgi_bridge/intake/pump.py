@@ -13,6 +13,7 @@
 """Pump: awaits receive(), and puts what comes where it is to go."""
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import anyio
 
@@ -20,8 +21,12 @@ from ..crossing.portal import Running
 from ..errors import ExchangeOver
 from ..protocol.pace import nothing_came
 from ..protocol.request import ENDED, GONE, announces_body
+from ..types import Message
 from .route import Route
 from .state import NOBODY, READER, RequestState
+
+# Seconds. A server that shuts down gives what runs no more than a second or two in the end.
+SHUTDOWN_DRAIN: Final = 0.5
 
 
 class Pump(RequestState):
@@ -32,6 +37,7 @@ class Pump(RequestState):
     _pump: Running | None = None
     _watching = False  # whether the pump goes on after the body, for the disconnect
     _response_complete = False
+    _drained = False  # as far as the limits allow
 
     # What is known.
 
@@ -175,12 +181,18 @@ class Pump(RequestState):
         Sending that message while messages queue up kills the connection on one server and
         dead-locks the send on another; a client that is still writing may lose the response. It
         goes on, within the bounds of `Limits`, until the body ends; after that the pump still
-        throws away what comes, so that the last send cannot be held up by it.
+        throws away what comes, so that the last send cannot be held up by it. Once is enough.
         """
+        if self._drained:
+            return
+        self._drained = True
         self._way().discard(ExchangeOver("the response is complete"))
         self.start()
         bound = self.body.received + self.limits.drain_bytes
-        with anyio.move_on_after(self.limits.drain_timeout):
+        seconds = self.limits.drain_timeout
+        if self.portal.shutdown.begun is not None:
+            seconds = min(seconds, SHUTDOWN_DRAIN)
+        with anyio.move_on_after(seconds):
             while self.unfinished and self.body.received < bound:
                 await self.changed()
 
@@ -213,4 +225,11 @@ class Pump(RequestState):
         if self._route is not None:
             with anyio.move_on_after(self.limits.abandon_timeout, shield=True):
                 await self._route.aclose()
+        # The route and we hold each other. Granian closes the connection of a response that came
+        # before the end of its request once its receive() is held by nobody.
+        self._server_receive = _over
         self.tell()
+
+
+async def _over() -> Message:
+    raise AssertionError("nobody receives after the end")

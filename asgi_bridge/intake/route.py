@@ -73,8 +73,8 @@ class Route:
             old_room.ring()  # the pump waits at the old place; it must look for the new one
         for chunk in self.take_chunks():
             sink.put_earlier(chunk)
-        if over:
-            channel.break_with(ExchangeOver("the exchange is over"))
+        if over or state.refused is not None:
+            channel.break_with(state.refused or ExchangeOver("the exchange is over"))
         elif self.overflow is not None:
             pass  # it has the end, too
         elif state.failure is not None:

@@ -6,7 +6,7 @@
 #         application that only answers must not pay for what it does not use.
 """RequestState: the facts that an intake and those around it go by."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from types import TracebackType
 from typing import Final
@@ -88,6 +88,11 @@ class RequestState:
         """The request's method."""
         method: str = self._scope["method"]
         return method
+
+    @property
+    def closing_headers(self) -> Mapping[str, str]:
+        """Headers of a response after which the connection is closed; HTTP/1 only has such."""
+        return {"connection": "close"} if self._scope["http_version"] in ("1.0", "1.1") else {}
 
     @property
     def body(self) -> RequestBody:

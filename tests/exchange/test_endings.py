@@ -7,7 +7,16 @@ from enum import Enum, auto
 
 import pytest
 
-from asgi_bridge import ClientDisconnected, Request, Response, WorkerPool, handler
+from asgi_bridge import (
+    ClientDisconnected,
+    Limits,
+    Request,
+    Response,
+    ServerShutdown,
+    WorkerPool,
+    handler,
+)
+from asgi_bridge.crossing.here import current_portal
 from asgi_bridge.errors import ExchangeOver
 from asgi_bridge.testing import AppState, Exchange, body, start
 from asgi_bridge.types import Message
@@ -24,6 +33,7 @@ class Fault(Enum):
     SEND_TELLS_OF_DISCONNECT = auto()  # an OSError, as ASGI HTTP 2.4 has it
     SEND_RAISES = auto()
     RECEIVE_RAISES = auto()
+    SHUTDOWN = auto()  # and the exchange's time is over
 
 
 class Stage(Enum):
@@ -104,6 +114,17 @@ ERROR_500 = [
     start(500, [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"21")]),
     body(b"Internal Server Error"),
 ]
+ERROR_503 = [
+    start(
+        503,
+        [
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"content-length", b"19"),
+            (b"connection", b"close"),
+        ],
+    ),
+    body(b"Service Unavailable"),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +160,7 @@ SEND_FAILED = Expected(
 RECEIVE_FAILED = Expected(
     state=AppState.RAISED, raised=ServerFault, sent=ERROR_500, saw=ServerFault
 )
+SHUT_DOWN_WHILE_READING = Expected(sent=ERROR_503, saw=ServerShutdown, logged=1)
 
 EXPECTED: dict[tuple[Fault, Stage], Expected] = {
     (Fault.HANDLER_RAISES, Stage.BEFORE_READING): REFUSED,
@@ -192,6 +214,18 @@ EXPECTED: dict[tuple[Fault, Stage], Expected] = {
     (Fault.RECEIVE_RAISES, Stage.START_HELD): COMPLETE,
     (Fault.RECEIVE_RAISES, Stage.STREAMING): COMPLETE,
     (Fault.RECEIVE_RAISES, Stage.AFTER_COMPLETION): COMPLETE,
+    (Fault.SHUTDOWN, Stage.BEFORE_READING): SHUT_DOWN_WHILE_READING,
+    (Fault.SHUTDOWN, Stage.IN_THE_BODY): SHUT_DOWN_WHILE_READING,
+    (Fault.SHUTDOWN, Stage.START_HELD): Expected(sent=ERROR_503, saw=GeneratorExit, logged=1),
+    (Fault.SHUTDOWN, Stage.STREAMING): Expected(
+        state=AppState.RAISED,
+        raised=ServerShutdown,
+        sent=[HEAD, ONE],
+        saw=GeneratorExit,
+        logged=1,
+        cut_receives=1,
+    ),
+    (Fault.SHUTDOWN, Stage.AFTER_COMPLETION): COMPLETE,
 }
 
 
@@ -215,6 +249,8 @@ def inject(fault: Fault, exchange: Exchange) -> None:
             exchange.fail_send(ServerFault(), after=len(exchange.sent))
         case Fault.RECEIVE_RAISES:
             exchange.fail_receive(ServerFault())
+        case Fault.SHUTDOWN:
+            current_portal().shutdown.hear()
 
 
 async def play(fault: Fault, stage: Stage, exchange: Exchange, staged: Staged) -> None:
@@ -230,6 +266,8 @@ async def play(fault: Fault, stage: Stage, exchange: Exchange, staged: Staged) -
         await staged.reached.reached()
         await settled()
         inject(fault, exchange)
+        if fault is Fault.SHUTDOWN:
+            await settled()
     if reads and fault not in (Fault.CLIENT_LEAVES, Fault.TASK_CANCELLED):
         await exchange.end_body(b"cd")
     await settled()
@@ -249,10 +287,12 @@ async def test_fault_at_a_stage(
     fault: Fault, stage: Stage, pool: WorkerPool, log: pytest.LogCaptureFixture
 ) -> None:
     staged = Staged(fault, stage)
-    exchange = cancelled_unheard(handler(staged, pool=pool))
+    exchange = cancelled_unheard(handler(staged, pool=pool, limits=Limits(shutdown_timeout=0.0)))
     living = tasks_living()
+    current_portal().shutdown.open(listen=False)
     async with exchange:
         await play(fault, stage, exchange, staged)
+    current_portal().shutdown.close()
     assert pool.statistics().busy == 0
     await settled()
     assert tasks_living() == living

@@ -194,7 +194,7 @@ async def test_app_is_told_of_a_spec_whose_send_raises(
     }
 
 
-@pytest.mark.parametrize("type_", ["websocket", "lifespan", "x-future"])
+@pytest.mark.parametrize("type_", ["websocket", "x-future"])
 async def test_other_scopes_are_none_of_our_business(type_: str) -> None:
     seen: list[tuple[Scope, Receive, Send]] = []
 

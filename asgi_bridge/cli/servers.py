@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Final
 
+from ..types import ASGIApp
 from .binding import BACKLOG
 from .errors import CommandError
+from .graceful import CANCEL_GRACE, FORCE_GRACE, Graceful
 from .loading import create_app, ws_max_bytes_of
 from .on_hypercorn import SERVE_ON
 from .settings import Settings
@@ -48,13 +50,13 @@ def serve_with_hypercorn(settings: Settings, bound: socket.socket) -> int:
     config.bind = [f"fd://{bound.detach()}"]
     config.backlog = BACKLOG
     config.keep_alive_timeout = settings.keep_alive_timeout
-    config.graceful_timeout = settings.graceful_timeout
+    config.graceful_timeout = settings.graceful_timeout + CANCEL_GRACE
     config.websocket_max_message_size = ws_max_bytes_of(app)
     # Loggers, not file names: names would give them handlers beside the root's.
     config.errorlog = logging.getLogger("hypercorn.error")
     config.accesslog = logging.getLogger("hypercorn.access") if settings.access_log else None
     try:
-        SERVE_ON[settings.worker_class](app, config)
+        SERVE_ON[settings.worker_class](Graceful(app, settings.graceful_timeout), config)
     except (LifespanFailureError, LifespanTimeoutError) as error:
         raise CommandError(str(error), exit_code=1) from error
     return 0
@@ -72,13 +74,13 @@ def serve_with_uvicorn(settings: Settings, bound: socket.socket) -> int:
 
     app = create_app(settings)
     config = Config(
-        app,
+        Graceful(app, settings.graceful_timeout),
         interface="asgi3",
         log_config=None,
         access_log=settings.access_log,
         backlog=BACKLOG,
         timeout_keep_alive=settings.keep_alive_timeout,
-        timeout_graceful_shutdown=settings.graceful_timeout,
+        timeout_graceful_shutdown=settings.graceful_timeout + CANCEL_GRACE,
         ws_max_size=ws_max_bytes_of(app),
     )
     # Not uvicorn.run: it takes a socket only as a number, takes that for a unix socket, and sets
@@ -116,11 +118,15 @@ def serve_with_granian(settings: Settings, bound: socket.socket) -> int:
         },
         # Measured: an idle connection is closed after this long, there is no timeout beside it.
         http1_settings=HTTP1Settings(header_read_timeout=settings.keep_alive_timeout * 1000),
-        workers_kill_timeout=settings.graceful_timeout,
+        workers_kill_timeout=settings.graceful_timeout + FORCE_GRACE + CANCEL_GRACE,
         reload=settings.reload,
         reload_paths=[directory_of(parse_target(settings.target), settings.app_dir)],
-    ).serve(target_loader=functools.partial(create_app, settings), wrap_loader=False)
+    ).serve(target_loader=functools.partial(create_for_granian, settings), wrap_loader=False)
     return 0
+
+
+def create_for_granian(settings: Settings) -> ASGIApp:
+    return Graceful(create_app(settings), settings.graceful_timeout)
 
 
 SERVERS: Final[Mapping[str, Server]] = {

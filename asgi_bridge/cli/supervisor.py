@@ -18,14 +18,11 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from .errors import CommandError, exit_code_of, tell
+from .graceful import FORCE_GRACE
 from .settings import Settings
 from .target import directory_of, parse_target
 
 Serve = Callable[[Settings, socket.socket], int]
-
-# Seconds that workers have beyond the graceful timeout, for the end of their lifespan. Out of
-# the air.
-LIFESPAN_GRACE = 5.0
 
 # Seconds between two looks at the files' times. Out of the air.
 RELOAD_INTERVAL = 0.25
@@ -118,7 +115,7 @@ def end(workers: list[SpawnProcess], settings: Settings, told: socket.socket) ->
         told.recv(1)
     for worker in workers:
         worker.terminate()
-    deadline = time.monotonic() + settings.graceful_timeout + LIFESPAN_GRACE
+    deadline = time.monotonic() + settings.graceful_timeout + FORCE_GRACE
     while alive := [worker.sentinel for worker in workers if worker.is_alive()]:
         ready = wait([told, *alive], max(0.0, deadline - time.monotonic()))
         if not ready or told in ready:

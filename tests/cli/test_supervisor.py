@@ -138,7 +138,7 @@ def test_worker_that_does_not_end_is_killed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """After the timeout, or at the second signal."""
-    monkeypatch.setattr(supervisor, "LIFESPAN_GRACE", 0.0)
+    monkeypatch.setattr(supervisor, "FORCE_GRACE", 0.0)
     if again:
         settings = replace(settings, graceful_timeout=10 * int(LIMIT))
     handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)

@@ -208,16 +208,19 @@ class Session:
 
     async def _connect(self) -> Connection:
         # Imported here: who asks HTTP/1.1 alone needs neither package.
-        if self._row.protocol == "h3":
-            from .clients.h3 import H3Connection
+        protocol, tls = self._row.protocol, None
+        if self._row.secure:
+            assert self._certificate is not None, "the row needs trustme, which makes one"
+            if protocol == "h3":
+                from .clients.h3 import H3Connection
 
-            assert self._certificate is not None, "made where aioquic and trustme are installed"
-            return await H3Connection.open(self._port, self._certificate.authority)
-        if self._row.protocol == "h2":
+                return await H3Connection.open(self._port, self._certificate.authority)
+            tls = self._certificate.trusted(protocol)
+        if protocol == "h2":
             from .clients.h2 import H2Connection
 
-            return await H2Connection.open(self._port)
-        return await H1Connection.open(self._port)
+            return await H2Connection.open(self._port, tls)
+        return await H1Connection.open(self._port, tls)
 
     def new_key(self) -> str:
         return uuid.uuid4().hex

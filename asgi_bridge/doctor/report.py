@@ -46,7 +46,8 @@ def as_json(results: Iterable[Result]) -> dict[str, Any]:
 
 def row_as_json(result: Result) -> dict[str, Any]:
     row = result.row
-    known = {"name": row.name, "server": row.server, "protocol": row.protocol, "loop": row.loop}
+    known: dict[str, Any] = {"name": row.name, "server": row.server, "protocol": row.protocol}
+    known |= {"tls": row.secure, "loop": row.loop}
     if isinstance(result, NotMeasured):
         return {**known, "not_measured": result.reason}
     return {
@@ -79,7 +80,8 @@ def as_text(result: Result) -> str:
 
 def lines(measured: Measured) -> Iterator[str]:
     row = measured.row
-    yield f"{row.name} ({row.versions}, {row.protocol}, {row.loop})"
+    over = f"{row.protocol} over TLS" if row.tls else row.protocol
+    yield f"{row.name} ({row.versions}, {over}, {row.loop})"
     yield f"  {'':56} {'without':12} {'with'}"
     for name, finding in measured.bridged.items():
         bare = measured.bare.get(name)
@@ -93,10 +95,11 @@ def lines(measured: Measured) -> Iterator[str]:
 
 
 def known_limits(measured: Measured) -> Iterator[str]:
-    reasons = {
-        reason: None for name, reason in measured.row.limits.items() if not measured.holds(name)
-    }
-    for reason in reasons:
+    limits = measured.row.limits
+    reasons = [
+        limits[name] for name in limits.keys() & measured.bridged if not measured.holds(name)
+    ]
+    for reason in sorted(set(reasons)):
         yield f"  {LIMIT_MARK} {reason}"
 
 

@@ -5,7 +5,7 @@ import importlib.util
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +17,8 @@ class Row:
         server: the package that serves.
         protocol: of HTTP: h1, h2 or h3.
         loop: asyncio, uvloop or trio.
+        tls: whether clients connect over TLS, and choose the protocol there (ALPN). In h3 it is
+            part of the protocol.
         command: what follows `python -m`; {port}, {app}, {chain} and {key} are put in.
         needs: packages without which it cannot be measured, beside the server's own.
         limits: what no bridge can cure here: names of checks, and why.
@@ -26,15 +28,23 @@ class Row:
     server: str
     protocol: str = "h1"
     loop: str = "asyncio"
+    tls: bool = False
     command: tuple[str, ...]
     needs: tuple[str, ...] = ()
     limits: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def secure(self) -> bool:
+        """Whether server and clients need a certificate."""
+        return self.tls or self.protocol == "h3"
+
+    @property
     def missing(self) -> tuple[str, ...]:
         """The packages that it needs and that are not installed."""
-        clients = {"h1": (), "h2": ("h2",), "h3": ("aioquic", "trustme")}[self.protocol]
-        needed = (*self.needs, *clients, *((self.loop,) if self.loop != "asyncio" else ()))
+        clients = {"h1": (), "h2": ("h2",), "h3": ("aioquic",)}[self.protocol]
+        certified = ("trustme",) if self.secure else ()
+        loop = (self.loop,) if self.loop != "asyncio" else ()
+        needed = (*self.needs, *clients, *certified, *loop)
         return tuple(each for each in dict.fromkeys(needed) if not is_installed(each))
 
     @property
@@ -52,16 +62,23 @@ def is_installed(package: str) -> bool:
 
 
 def uvicorn(
-    name: str, http: str, *options: str, loop: str = "asyncio", protocol: str = "h1"
+    name: str,
+    http: str,
+    *options: str,
+    loop: str = "asyncio",
+    protocol: str = "h1",
+    tls: bool = False,
 ) -> Row:
+    files = ("--ssl-certfile={chain}", "--ssl-keyfile={key}") if tls else ()
     return Row(
         name=name,
         server="uvicorn",
         protocol=protocol,
         loop=loop,
+        tls=tls,
         command=(
             *("uvicorn", f"--http={http}", f"--loop={loop}", "--port=0", "--no-access-log"),
-            *("--timeout-graceful-shutdown=1", *options, "{app}"),
+            *("--timeout-graceful-shutdown=1", *files, *options, "{app}"),
         ),
         needs=(http,),
     )
@@ -78,18 +95,25 @@ ASKS = "it sends the 100 by itself, before it calls the application"
 
 
 def hypercorn(
-    name: str, *, loop: str = "asyncio", protocol: str = "h1", limits: Mapping[str, str]
+    name: str,
+    *,
+    loop: str = "asyncio",
+    protocol: str = "h1",
+    tls: bool = False,
+    limits: Mapping[str, str],
 ) -> Row:
-    quic = ("--quic-bind=127.0.0.1:0", "--certfile={chain}", "--keyfile={key}")
+    quic = ("--quic-bind=127.0.0.1:0",) if protocol == "h3" else ()
+    files = ("--certfile={chain}", "--keyfile={key}") if tls or quic else ()
     return Row(
         name=name,
         server="hypercorn",
         protocol=protocol,
         loop=loop,
+        tls=tls,
         command=(
             # no workers is Hypercorn's word for "in this process"
             *("hypercorn", "--workers=0", "--bind=127.0.0.1:0", f"--worker-class={loop}"),
-            *("--graceful-timeout=1", *(quic if protocol == "h3" else ()), "{app}"),
+            *("--graceful-timeout=1", *quic, *files, "{app}"),
         ),
         needs={"h1": ("h11",), "h2": ("h2",), "h3": ("aioquic",)}[protocol],
         limits=limits,
@@ -112,23 +136,66 @@ DURING_UPLOADS = (
     *("body-lock-step-length", "body-lock-step-chunked", "blocking-lock-step", "tail"),
     *("leaves-streaming-upload", "leaves-uploading"),
 )
+# The checks of these have another stream half way through at the same time.
+BESIDE_UPLOADS = (
+    "early-answer",
+    "early-answer-unread",
+    "blocking-early-answer",
+    "raises-in-upload",
+)
 ON_DAPHNE = {
     "continue-not-sent": ASKS,
     **dict.fromkeys(DURING_UPLOADS, BUFFERS),
     **dict.fromkeys(FAILING, NEVER_CLOSED),
 }
+ON_DAPHNE_H2 = {**ON_DAPHNE, **dict.fromkeys(BESIDE_UPLOADS, BUFFERS)}
 
 
-def granian(name: str, protocol: str, loop: str = "asyncio") -> Row:
+def granian(name: str, protocol: str, loop: str = "asyncio", *, tls: bool = False) -> Row:
+    files = ("--ssl-certificate={chain}", "--ssl-keyfile={key}") if tls else ()
     return Row(
         name=name,
         server="granian",
         protocol=protocol,
         loop=loop,
+        tls=tls,
         command=(
             *("granian", "--interface=asgi", "--port={port}", f"--http={protocol[1:]}"),
-            *(f"--loop={loop}", "--workers-kill-timeout=1", "{app}"),
+            *(f"--loop={loop}", "--workers-kill-timeout=1", *files, "{app}"),
         ),
+    )
+
+
+def gunicorn(
+    name: str, worker: str, *options: str, protocol: str = "h1", tls: bool = False, **more: Any
+) -> Row:
+    files = ("--certfile={chain}", "--keyfile={key}") if tls else ()
+    return Row(
+        name=name,
+        server="gunicorn",
+        protocol=protocol,
+        tls=tls,
+        command=(
+            *("gunicorn", f"--worker-class={worker}", "--workers=1", "--bind=127.0.0.1:0"),
+            *("--graceful-timeout=1", "--no-control-socket", *files, *options, "{app}"),
+        ),
+        **more,
+    )
+
+
+TWISTED_TLS = "--endpoint=ssl:0:privateKey={key}:certKey={chain}:interface=127.0.0.1"
+
+
+def daphne(name: str, *where: str, protocol: str = "h1", tls: bool = False) -> Row:
+    return Row(
+        name=name,
+        server="daphne",
+        protocol=protocol,
+        tls=tls,
+        command=("daphne", *where, "{app}"),
+        # what makes Twisted offer it
+        needs={"h1": (), "h2": ("h2", "priority")}[protocol],
+        limits={"h1": ON_DAPHNE, "h2": ON_DAPHNE_H2}[protocol],
     )
 
 
@@ -156,29 +223,40 @@ ROWS: Final[Mapping[str, Row]] = {
         granian("granian-h1-uvloop", "h1", "uvloop"),
         granian("granian-h2", "h2"),
         granian("granian-h2-uvloop", "h2", "uvloop"),
-        Row(
-            name="gunicorn-uvicorn",
-            server="gunicorn",
-            command=(
-                *("gunicorn", "--worker-class=uvicorn_worker.UvicornWorker", "--workers=1"),
-                *("--bind=127.0.0.1:0", "--graceful-timeout=1", "--no-control-socket", "{app}"),
-            ),
+        gunicorn(
+            "gunicorn-uvicorn",
+            "uvicorn_worker.UvicornWorker",
             needs=("uvicorn_worker", "uvicorn"),
         ),
-        Row(
-            name="gunicorn-asgi",
-            server="gunicorn",
-            command=(
-                *("gunicorn", "--worker-class=asgi", "--workers=1", "--bind=127.0.0.1:0"),
-                *("--graceful-timeout=1", "--no-control-socket", "{app}"),
-            ),
+        gunicorn("gunicorn-asgi", "asgi"),
+        daphne("daphne", "--port=0", "--bind=127.0.0.1"),
+        uvicorn("uvicorn-h11-tls", "h11", tls=True),
+        uvicorn("uvicorn-httptools-tls-uvloop", "httptools", loop="uvloop", tls=True),
+        uvicorn("uvicorn-zttp-h2-tls", "zttp", "--http2", protocol="h2", tls=True),
+        hypercorn("hypercorn-h1-tls", tls=True, limits=ON_H1),
+        hypercorn("hypercorn-h2-tls", protocol="h2", tls=True, limits=FAILS_UNSEEN),
+        hypercorn(
+            "hypercorn-h2-tls-trio", protocol="h2", loop="trio", tls=True, limits=FAILS_UNSEEN
         ),
-        Row(
-            name="daphne",
-            server="daphne",
-            command=("daphne", "--port=0", "--bind=127.0.0.1", "{app}"),
-            limits=ON_DAPHNE,
+        granian("granian-h1-tls", "h1", tls=True),
+        granian("granian-h2-tls", "h2", tls=True),
+        gunicorn(
+            "gunicorn-uvicorn-tls",
+            "uvicorn_worker.UvicornWorker",
+            tls=True,
+            needs=("uvicorn_worker", "uvicorn"),
         ),
+        gunicorn("gunicorn-asgi-tls", "asgi", tls=True),
+        gunicorn(
+            "gunicorn-asgi-h2-tls",
+            "asgi",
+            "--http-protocols=h2,h1",
+            protocol="h2",
+            tls=True,
+            needs=("h2",),
+        ),
+        daphne("daphne-tls", TWISTED_TLS, tls=True),
+        daphne("daphne-h2-tls", TWISTED_TLS, protocol="h2", tls=True),
     )
 }
 

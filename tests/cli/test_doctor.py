@@ -12,7 +12,9 @@ import pytest
 
 from asgi_bridge.cli import doctor, main
 from asgi_bridge.doctor import rows
-from asgi_bridge.doctor.outcomes import Finding, Outcome
+from asgi_bridge.doctor.outcomes import OK, Finding, Outcome
+from asgi_bridge.doctor.probe import Measured
+from asgi_bridge.doctor.report import LIMIT_MARK, as_text
 from asgi_bridge.doctor.rows import ROWS
 
 from .serving import LIMIT, ROOT, eventually
@@ -50,6 +52,14 @@ def test_a_limit_is_told_of_and_no_failure(capsys: pytest.CaptureFixture[str]) -
     out = capsys.readouterr().out
     assert "wrong*\n" in out
     assert "  * it sends the 100 by itself, before it calls the application\n" in out
+
+
+def test_limits_of_what_was_not_asked_are_not_told_of() -> None:
+    row = ROWS["daphne"]
+    assert as_text(Measured(row, {}, {"no-content": OK})).count(LIMIT_MARK) == 0
+    hang = Finding(Outcome.HANG)
+    both = Measured(row, {}, {"tail": hang, "leaves-uploading": hang})
+    assert as_text(both).count(f"  {LIMIT_MARK} {row.limits['tail']}\n") == 1
 
 
 def test_missing_client(

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -100,6 +101,17 @@ async def test_h2_write_that_fails() -> None:
         with pytest.raises(Broken, match="writing: gone"):
             await connection.flush()
         await connection.close()
+
+
+async def test_h2_where_the_server_chooses_another_protocol(tmp_path: Path) -> None:
+    certificate = make_certificate(tmp_path)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate.chain, certificate.key)
+    async with asyncio.timeout(10):
+        server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=tls)
+        with pytest.raises(Broken, match="has not chosen HTTP/2"):
+            await H2Connection.open(server.sockets[0].getsockname()[1], certificate.trusted("h2"))
+        server.close()
 
 
 async def test_h3_without_a_server(tmp_path: Path) -> None:

@@ -106,7 +106,8 @@ def row_table(rows: list[Row]) -> Iterator[str]:
         limits = sum(not check["holds"] and bool(check["limit"]) for check in checks)
         counted = f"{bare} of {len(comparable)} | {held} of {len(checks)}"
         pending = len(checks) - held - limits
-        name = f"| {row['name']} | {row['protocol']} | {row['loop']}"
+        protocol = row["protocol"] + (", TLS" if row["tls"] else "")
+        name = f"| {row['name']} | {protocol} | {row['loop']}"
         yield f"{name} | {counted} | {limits or ''} | {pending or ''} |"
 
 

@@ -20,7 +20,8 @@ from .results import record_row
 
 # One of each client, loop and server that differs most from the others.
 FAST: Final = ("uvicorn-h11", "hypercorn-h2-trio", "granian-h1")
-HTTP3: Final = frozenset(("body-lock-step-length", "body-fast-chunked", "tail", "head"))
+# Enough to tell whether a protocol works at all.
+FEW: Final = frozenset(("body-lock-step-length", "body-fast-chunked", "tail", "head"))
 
 
 def measured(
@@ -50,8 +51,9 @@ def test_bridge_holds(name: str, tmp_path: Path) -> None:
     assert failures(measured(ROWS[name], tmp_path)) == {}
 
 
-def test_bridge_holds_over_http_3(tmp_path: Path) -> None:
-    assert failures(measured(ROWS["hypercorn-h3"], tmp_path, HTTP3)) == {}
+@pytest.mark.parametrize("name", ["hypercorn-h3", "hypercorn-h2-tls", "uvicorn-h11-tls"])
+def test_bridge_holds_where_all_is_encrypted(name: str, tmp_path: Path) -> None:
+    assert failures(measured(ROWS[name], tmp_path, FEW)) == {}
 
 
 def test_other_streams_survive_a_failure(tmp_path: Path) -> None:

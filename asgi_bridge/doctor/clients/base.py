@@ -1,5 +1,7 @@
 """What a check needs of a client, whatever the protocol. asyncio only."""
 
+import asyncio
+import ssl
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -7,6 +9,9 @@ Headers = Sequence[tuple[str, str]]
 
 # Bytes that a client reads or writes at a time. Out of the air.
 BLOCK = 64 * 1024
+
+# Seconds that a server has to say goodbye over TLS, too; some never do. Out of the air.
+GOODBYE = 0.5
 
 
 class Broken(Exception):
@@ -109,3 +114,14 @@ async def exactly(exchange: Exchange, count: int) -> bytes:
 
 def has_body(method: str) -> bool:
     return method not in ("GET", "HEAD")
+
+
+async def connected(
+    port: int, tls: ssl.SSLContext | None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Both ends of a connection to this machine."""
+    if tls is None:
+        return await asyncio.open_connection("127.0.0.1", port)
+    return await asyncio.open_connection(
+        "127.0.0.1", port, ssl=tls, server_hostname="localhost", ssl_shutdown_timeout=GOODBYE
+    )

@@ -8,7 +8,7 @@ import asyncio
 import ssl
 from contextlib import suppress
 
-from .base import BLOCK, Broken, Garbled, Headers, has_body
+from .base import BLOCK, Broken, Garbled, Headers, connected, has_body
 
 
 class H1Connection:
@@ -22,8 +22,7 @@ class H1Connection:
 
     @classmethod
     async def open(cls, port: int, tls: ssl.SSLContext | None = None) -> "H1Connection":
-        name = "localhost" if tls else None
-        return cls(*await asyncio.open_connection("127.0.0.1", port, ssl=tls, server_hostname=name))
+        return cls(*await connected(port, tls))
 
     async def request(
         self, method: str, path: str, *, length: int | None = None, headers: Headers = ()

@@ -17,7 +17,7 @@ from h2.events import (
 )
 from h2.exceptions import ProtocolError
 
-from .base import BLOCK, Broken, Headers, has_body
+from .base import BLOCK, Broken, Headers, connected, has_body
 from .streams import Incoming
 
 
@@ -37,9 +37,11 @@ class H2Connection:
 
     @classmethod
     async def open(cls, port: int, tls: ssl.SSLContext | None = None) -> "H2Connection":
-        name = "localhost" if tls else None
-        streams = await asyncio.open_connection("127.0.0.1", port, ssl=tls, server_hostname=name)
-        connection = cls(*streams)
+        reader, writer = await connected(port, tls)
+        if tls and writer.get_extra_info("ssl_object").selected_alpn_protocol() != "h2":
+            writer.transport.abort()
+            raise Broken("the server has not chosen HTTP/2")
+        connection = cls(reader, writer)
         connection.http.initiate_connection()
         await connection.flush()
         connection._pump = asyncio.create_task(connection._run())
@@ -48,7 +50,8 @@ class H2Connection:
     async def request(
         self, method: str, path: str, *, length: int | None = None, headers: Headers = ()
     ) -> "H2Exchange":
-        fields = [(":method", method), (":scheme", "http"), (":path", path)]
+        scheme = "https" if self._writer.get_extra_info("ssl_object") else "http"
+        fields = [(":method", method), (":scheme", scheme), (":path", path)]
         fields += [(":authority", "localhost"), *headers]
         if length is not None:
             fields.append(("content-length", str(length)))

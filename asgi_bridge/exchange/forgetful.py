@@ -8,9 +8,13 @@
 #         server. So the upload is taken in first, within the bounds of a drain.
 # Rule 3: its own 500 has a header that HTTP/3 forbids, and breaks the connection there. Ours goes
 #         out in its place.
-# Rule 4: what the application raised is the server's to log, whatever becomes of all this.
+# Rule 4: it passes on what HTTP/3 forbids in an application's headers, too, and strict clients
+#         close the connection for that. Names in capitals (ASGI wants none either, some frameworks
+#         send them) go out in small letters, and what is of HTTP/1.1's framing does not.
+# Rule 5: what the application raised is the server's to log, whatever becomes of all this.
 """on_forgetful: has a client told of a failure that its server would not tell it of."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
@@ -23,6 +27,11 @@ from ..types import ASGIApp, Message, Receive, Scope, Send
 
 _FAILED: Final = refusal_of(RuntimeError())  # says nothing of its cause
 
+
+# RFC 9114, 4.2. In HTTP/2 the server leaves them out by itself.
+_OF_ONE_CONNECTION: Final = frozenset(
+    (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade")
+)
 
 # What a scope carries that somebody watches over already.
 _WATCHED: Final = "asgi_bridge.watched"
@@ -93,6 +102,8 @@ class Watched:
                 bodiless = self._head_request or message["status"] in (204, 304)
                 if not (bodiless or message.get("trailers")):
                     self._missing = framing_of(message.get("headers", ())).length
+                if self._version[:1] == "3":
+                    message = {**message, "headers": allowed(message.get("headers", ()))}
             case "http.response.body":
                 if self._missing is not None:
                     self._missing -= len(message.get("body", b""))
@@ -119,3 +130,9 @@ class Watched:
         if self._version[:1] == "2":
             return ()  # there its own 500 is as it should be
         return (_FAILED.start, end if self._head_request else {**end, "body": _FAILED.body})
+
+
+def allowed(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """A response's headers as HTTP/3 wants them."""
+    named = [(name.lower(), value) for name, value in headers]
+    return [(name, value) for name, value in named if name not in _OF_ONE_CONNECTION]

@@ -64,6 +64,18 @@ async def test_success_is_left_alone() -> None:
     assert await exchange.run() == messages
 
 
+@pytest.mark.parametrize("version", ["2", "3"])
+async def test_headers_that_http_3_forbids(version: str) -> None:
+    """What Django and BlackSheep send; aioquic closes the connection for either."""
+    headers = [(b"Content-Type", b"text/html"), (b"transfer-encoding", b"chunked")]
+    app = BridgeMiddleware(sender(start(200, headers), body(b"all")))
+    exchange = Exchange(app, scope_of(version))
+    await exchange.run()
+    due = [(b"content-type", b"text/html")] if version == "3" else headers
+    assert exchange.sent == [start(200, due), body(b"all")]
+    assert headers[0] == (b"Content-Type", b"text/html")  # the application's list stays its own
+
+
 async def test_other_servers_answer_themselves() -> None:
     scope = {**scope_of("3"), "extensions": {}}
     assert await failed(BridgeMiddleware(raiser(ERROR)), scope) == []

@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Most tests wait for a server more than they compute.
 WORKERS ?= 2
+# What the matrix waits for is mostly a client that hangs, without the bridge.
+MATRIX_WORKERS ?= 3
 STAMP := $(VENV)/.installed
 
 .PHONY: help demo test check etl matrix suites bench soak clean
@@ -13,7 +15,7 @@ help:
 	@echo "make demo    stream a real file through a blocking function on a real server"
 	@echo "make test    formatting, lint, types, tests, coverage"
 	@echo "make etl     the ETL server's checks on every server in every mode"
-	@echo "make matrix  every server with and without the bridge, and the page that says so"
+	@echo "make matrix  every server and framework with and without the bridge, and the page about it"
 	@echo "make suites  the test suites of Starlette and FastAPI, without the bridge and behind it"
 	@echo "make bench   speed and memory against today's peers"
 	@echo "make soak    half an hour of mixed traffic with faults, and the abuse tests in full"
@@ -55,7 +57,7 @@ etl: $(STAMP)
 
 matrix: $(STAMP)
 	rm -rf .matrix
-	MATRIX_RESULTS=.matrix $(BIN)/python -m pytest tests -m matrix
+	MATRIX_RESULTS=.matrix $(BIN)/python -m pytest tests -m matrix --numprocesses $(MATRIX_WORKERS)
 	$(BIN)/python -m tests.matrix.render .matrix
 
 # It makes its own environments, one for each suite.

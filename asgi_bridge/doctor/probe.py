@@ -11,7 +11,7 @@ from typing import Final
 
 from .certificate import Certificate
 from .checks import CHECKS, Check
-from .checks.asking import get
+from .checks.asking import Ask, get
 from .clients.base import Broken, Connection
 from .clients.h1 import H1Connection
 from .outcomes import Finding, Outcome
@@ -152,33 +152,41 @@ class Column:
 
     async def _ask(self, name: str, port: int) -> Finding:
         check, due = CHECKS[name], self._app == BRIDGED and name not in self._row.limits
-        finding = await self._answer(check, port, check.limit)
+        finding = await self._answer(check, port)
         if finding.outcome is Outcome.OK:
             return finding
-        alive = await self._alive(port)
-        if alive and due and not check.passing:
+        living = await alive(self._row, port, self._processes.certificate)
+        if living and due and not check.passing:
             # A machine that is busy with something else can make a hang of what is only slow.
-            return await self._answer(check, port, check.limit * PATIENCE)
-        return finding if alive else gone_after(finding)
+            return await self._answer(check, port, PATIENCE)
+        return finding if living else gone_after(finding)
 
-    async def _answer(self, check: Check, port: int, limit: float) -> Finding:
-        began = time.monotonic()
-        async with Session(self._row, port, self._processes.certificate) as session:
-            try:
-                async with asyncio.timeout(limit):
-                    finding = await check.ask(session)
-            except TimeoutError:
-                finding = Finding(Outcome.HANG, f"nothing more for {limit:g} s")
-            except (Broken, OSError) as error:
-                finding = Finding(Outcome.BROKEN, str(error))
-        return replace(finding, seconds=round(time.monotonic() - began, 3))
+    async def _answer(self, check: Check, port: int, times: int = 1) -> Finding:
+        session = Session(self._row, port, self._processes.certificate)
+        return await answer(check.ask, session, check.limit * times)
 
-    async def _alive(self, port: int) -> bool:
-        async with Session(self._row, port, self._processes.certificate) as session:
-            with suppress(TimeoutError, Broken, OSError):
-                async with asyncio.timeout(ALIVE):
-                    return await get(await session.connect(), "/hello") == (200, b"hello")
-        return False
+
+async def alive(row: Row, port: int, certificate: Certificate | None) -> bool:
+    """Whether a server still answers anybody."""
+    async with Session(row, port, certificate) as session:
+        with suppress(TimeoutError, Broken, OSError):
+            async with asyncio.timeout(ALIVE):
+                return await get(await session.connect(), "/hello") == (200, b"hello")
+    return False
+
+
+async def answer(ask: Ask, session: "Session", limit: float) -> Finding:
+    """Ask one question in so many seconds; close what it has opened."""
+    began = time.monotonic()
+    async with session:
+        try:
+            async with asyncio.timeout(limit):
+                finding = await ask(session)
+        except TimeoutError:
+            finding = Finding(Outcome.HANG, f"nothing more for {limit:g} s")
+        except (Broken, OSError) as error:
+            finding = Finding(Outcome.BROKEN, str(error))
+    return replace(finding, seconds=round(time.monotonic() - began, 3))
 
 
 def gone_after(finding: Finding) -> Finding:

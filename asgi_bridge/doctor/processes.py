@@ -17,6 +17,8 @@ STARTING = 20.0
 ENDING = 3.0
 POLL = 0.02
 
+APPS = "asgi_bridge.doctor.apps"
+
 ADDRESS = re.compile(r"127\.0\.0\.1:([1-9]\d*)")
 QUIC_ADDRESS = re.compile(r"127\.0\.0\.1:([1-9]\d*) \(QUIC\)")
 
@@ -32,8 +34,11 @@ class Processes:
         certificate: what servers and clients use for TLS, None where nobody needs it.
     """
 
-    def __init__(self, directory: Path, certificate: Certificate | None) -> None:
+    def __init__(
+        self, directory: Path, certificate: Certificate | None, module: str = APPS
+    ) -> None:
         self._directory = directory
+        self._module = module  # that of the applications
         self.certificate = certificate
         self._groups: set[int] = set()  # process groups, each with a server and its workers
         self._count = 0
@@ -70,7 +75,7 @@ class Processes:
     def _values(self, app: str, port: int) -> dict[str, object]:
         certificate = self.certificate
         files = {"chain": certificate.chain, "key": certificate.key} if certificate else {}
-        return {"app": f"asgi_bridge.doctor.apps:{app}", "port": port, **files}
+        return {"app": f"{self._module}:{app}", "port": port, **files}
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         with suppress(ProcessLookupError):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from asgi_bridge.doctor.apps.sending import hello
 from asgi_bridge.types import ASGIApp, Receive, Scope, Send
 
 from . import (
@@ -28,22 +29,42 @@ APPS: Final[Mapping[str, ASGIApp]] = {
     **bare.APPS,
 }
 
+# Those that need no bridge to run, without it.
+BARE: Final[Mapping[str, ASGIApp]] = {
+    **on_starlette.BARE,
+    **on_fastapi.BARE,
+    **on_litestar.BARE,
+    **on_django.BARE,
+    **on_quart.BARE,
+    **on_blacksheep.BARE,
+    **on_falcon.BARE,
+    **bare.BARE,
+}
+
 # What takes in the whole request before it calls anyone, so that a client in lock-step would wait.
 WHOLE: Final = frozenset(("django/request",))
 
 # Frameworks that need asyncio.
 ON_ASYNCIO: Final = ("django", "quart", "blacksheep", "falcon")
 
-_MOUNTED: Final = {name.split("/")[0]: app for name, app in APPS.items()}
+
+def mounted(apps: Mapping[str, ASGIApp]) -> ASGIApp:
+    """An application that calls the one that the path names."""
+    by_mount: dict[str, ASGIApp] = {name.split("/")[0]: app for name, app in apps.items()}
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        mount = scope["path"].split("/")[1]
+        await by_mount[mount]({**scope, "root_path": f"/{mount}"}, receive, send)
+
+    by_mount["hello"] = hello
+    return call
 
 
-async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Call the application that the path names, mounted there."""
-    if scope["type"] == "lifespan":
-        await receive()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await send({"type": "lifespan.shutdown.complete"})
-        return
-    mount = scope["path"].split("/")[1]
-    await _MOUNTED[mount]({**scope, "root_path": f"/{mount}"}, receive, send)
+app: Final = mounted(APPS)
+without: Final = mounted(BARE)

@@ -76,11 +76,15 @@ async def two_tasks(scope: Scope, receive: Receive, send: Send) -> None:
         asking.cancel_scope.cancel()  # one of them waits for the disconnect
 
 
+BARE: Final[dict[str, ASGIApp]] = {
+    "bare-single": single,
+    "bare-asgi2": guarantee_single_callable(Double),  # type: ignore[no-untyped-call]  # asgiref's
+    "bare-two-tasks": two_tasks,
+    "bare-cancelled": impatient,
+}
+
 APPS: Final[dict[str, ASGIApp]] = {
-    "bare-single": BridgeMiddleware(single),
-    "bare-asgi2": BridgeMiddleware(guarantee_single_callable(Double)),  # type: ignore[no-untyped-call]  # asgiref's
-    "bare-two-tasks": BridgeMiddleware(two_tasks),
-    "bare-cancelled": BridgeMiddleware(impatient),
+    **{name: BridgeMiddleware(app) for name, app in BARE.items()},
     "bare-twice": BridgeMiddleware(BridgeMiddleware(single)),
     "bare-twice-cancelled": BridgeMiddleware(BridgeMiddleware(impatient)),
     "bare-around-handler": BridgeMiddleware(echo),

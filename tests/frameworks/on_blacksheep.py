@@ -42,3 +42,5 @@ APPS: Final[dict[str, ASGIApp]] = {
     "blacksheep/open-body": wrapped,
     "blacksheep/stream": wrapped,
 }
+
+BARE: Final[dict[str, ASGIApp]] = {"blacksheep/stream": app}

@@ -68,3 +68,5 @@ APPS: Final[dict[str, ASGIApp]] = {
     "django-mounted/below/open-body": mounted,
     "django/request": wrapped,
 }
+
+BARE: Final[dict[str, ASGIApp]] = {"django/request": app}

@@ -4,7 +4,7 @@ Falcon takes in the first message before it calls a responder; `withhold` keeps 
 responders that call `open_body`.
 """
 
-from typing import Final
+from typing import Final, cast
 
 from falcon.asgi import App, Request, Response
 
@@ -40,3 +40,5 @@ APPS: Final[dict[str, ASGIApp]] = {
     "falcon/open-body": wrapped,
     "falcon/stream": wrapped,
 }
+
+BARE: Final[dict[str, ASGIApp]] = {"falcon/stream": cast(ASGIApp, app)}

@@ -37,8 +37,10 @@ async def echo_yielded(body: Annotated[BodyReader, Depends(cleaned_up)]) -> Stre
 
 
 streaming = FastAPI()
+plain: Final = FastAPI()
 
 
+@plain.put("/")
 @streaming.put("/")
 async def echo_stream(request: Request) -> StreamingResponse:
     return StreamingResponse(request.stream())
@@ -52,3 +54,5 @@ APPS: Final[dict[str, ASGIApp]] = {
     "fastapi-yielded": yielded,
     "fastapi-stream": streaming,
 }
+
+BARE: Final[dict[str, ASGIApp]] = {"fastapi-stream": plain}

@@ -31,6 +31,7 @@ async def stream(request: Request[Any, Any, Any]) -> Stream:
 
 ROUTES: Final = [opened, opened_in_thread, stream]
 
+plain: Final = cast(ASGIApp, Litestar(ROUTES))
 wrapped: Final = BridgeMiddleware(Litestar(ROUTES))
 # Litestar writes its messages as typed dictionaries, so its own types and ours differ in name.
 added: Final = DefineMiddleware(cast(Any, BridgeMiddleware))
@@ -41,3 +42,5 @@ APPS: Final[dict[str, ASGIApp]] = {
     "litestar/open-body-async": wrapped,
     "litestar-inside/open-body": inside,
 }
+
+BARE: Final[dict[str, ASGIApp]] = {"litestar/stream": plain}

@@ -43,6 +43,7 @@ def opens_body(scope: Scope) -> bool:
 
 
 # Quart writes its messages as typed dictionaries, so its own types and ours differ in name.
+plain: Final = cast(ASGIApp, app.asgi_app)
 app.asgi_app = cast(Any, BridgeMiddleware(app.asgi_app, withhold=opens_body))  # type: ignore[method-assign]
 whole: Final = cast(ASGIApp, app)
 
@@ -51,3 +52,5 @@ APPS: Final[dict[str, ASGIApp]] = {
     "quart/open-body-sync": whole,
     "quart/body": whole,
 }
+
+BARE: Final[dict[str, ASGIApp]] = {"quart/body": plain}

@@ -73,10 +73,15 @@ def routed(endpoint: Callable[[Request], Any]) -> Route:
     return Route("/", endpoint, methods=["PUT"])
 
 
+def plain(*routes: BaseRoute, middleware: type | None = None) -> Starlette:
+    """The application without the bridge, perhaps with a middleware."""
+    stack = [Middleware(middleware)] if middleware else []  # type: ignore[arg-type]  # any class
+    return Starlette(routes=routes, middleware=stack)
+
+
 def bridged(*routes: BaseRoute, middleware: type | None = None) -> Starlette:
     """The application with the bridge added, and perhaps a middleware further in."""
-    stack = [Middleware(middleware)] if middleware else []  # type: ignore[arg-type]  # any class
-    app = Starlette(routes=routes, middleware=stack)
+    app = plain(*routes, middleware=middleware)
     app.add_middleware(BridgeMiddleware)
     return app
 
@@ -98,4 +103,13 @@ APPS: Final[dict[str, ASGIApp]] = {
     "starlette-inside": BridgeMiddleware(
         Starlette(routes=[routed(stream)], middleware=[Middleware(BridgeMiddleware)])
     ),
+}
+
+BARE: Final[dict[str, ASGIApp]] = {
+    "starlette-stream": plain(routed(stream)),
+    "starlette-async-generator": plain(routed(async_generator)),
+    "starlette-stream-base": plain(routed(stream), middleware=PassThrough),
+    "starlette-stream-gzip": plain(routed(stream), middleware=GZipMiddleware),
+    "starlette-polling": plain(routed(polling)),
+    "starlette-background": plain(routed(with_background)),
 }

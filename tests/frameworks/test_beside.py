@@ -8,10 +8,15 @@ from contextlib import closing
 import aiohttp
 import pytest
 
-from tests.servers.processes import LIMIT, Server, serving
+from tests.servers.processes import COMMANDS, LIMIT, Server, serving
 
 from .beside import FILE, REFUSAL
-from .test_echo import SERVERS
+from .test_echo import SERVER
+
+# One in the ordinary run, the others in `make matrix`.
+SERVERS = [
+    pytest.param(name, marks=() if name == SERVER else pytest.mark.matrix) for name in COMMANDS
+]
 
 CONTENT = FILE.read_bytes()
 BOUNDARY = "multipart/byteranges; boundary="

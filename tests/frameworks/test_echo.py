@@ -1,35 +1,31 @@
 """Applications that stream their request's body into their response: intact to the byte.
 
-One server in the ordinary run; all of them with `MATRIX=all` in the environment.
+On one server; `make matrix` asks all of them, see tests/matrix.
 """
 
 import asyncio
 import gzip
-import os
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 import pytest
 
 from tests.servers.client import BODY, Answer, Client, connected
-from tests.servers.processes import COMMANDS, Server, serving
+from tests.servers.processes import Server, serving
 
-from .apps import APPS, ON_ASYNCIO, WHOLE
+from .apps import APPS, WHOLE
 
 pytestmark = pytest.mark.asyncio
 
-SERVERS = [*COMMANDS] if os.environ.get("MATRIX") == "all" else ["uvicorn-httptools"]
+SERVER: Final = "uvicorn-httptools"
 CHUNKS: Final[Sequence[bytes]] = [b"%d " % number * 50 for number in range(6)]
 PAUSE: Final = 0.01  # seconds between the chunks of the slow client
 
 
-@pytest.fixture(scope="module", params=SERVERS)
-def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Server]:
-    """A server with all applications of the table."""
-    directory = tmp_path_factory.mktemp(request.param)
-    with serving(request.param, "tests.frameworks.apps:app", directory) as it:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server with all applications of the table."""
+    with serving(SERVER, "tests.frameworks.apps:app", tmp_path_factory.mktemp(SERVER)) as it:
         yield it
     log = it.log.read_text()
     assert "Traceback" not in log, log
@@ -44,11 +40,9 @@ def framing(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(params=APPS)
-def name(request: pytest.FixtureRequest, server: Server) -> str:
+def name(request: pytest.FixtureRequest) -> str:
     """One of the applications."""
     chosen: str = request.param
-    if server.name == "hypercorn-trio" and chosen.startswith(ON_ASYNCIO):
-        pytest.skip("its framework needs asyncio")
     return chosen
 
 

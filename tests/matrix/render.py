@@ -7,13 +7,16 @@ Only what stands between the marks is replaced.
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from tests.frameworks.recipes import BEYOND_US, FRAMEWORKS, RECIPES
 from tests.prose import ROOT
 
-from .results import FRAMEWORKS
+from .results import FRAMEWORKS as OF_FRAMEWORKS
+from .results import SERVERS as OF_SERVERS
 
 PAGE: Final = ROOT / "docs" / "compatibility.md"
 
@@ -36,18 +39,34 @@ Row = dict[str, Any]
 
 def main(directory: Path) -> None:
     """Rewrite the page from the results in a directory."""
-    runs = [json.loads(file.read_text()) for file in sorted(directory.glob("*.json"))]
-    file = directory / FRAMEWORKS
-    frameworks = (
-        [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-    )
+    runs = read(directory / OF_SERVERS)
+    rows = in_order(rows_of(runs))
+    frameworks = in_order(read(directory / OF_FRAMEWORKS))
     text = PAGE.read_text()
-    text = replaced(text, "run", about(runs))
-    text = replaced(text, "servers", server_table(rows_of(runs)))
-    text = replaced(text, "rows", row_table(rows_of(runs)))
-    if frameworks:
-        text = replaced(text, "frameworks", framework_table(frameworks))
+    text = replaced(text, "run", about(runs, frameworks))
+    text = replaced(text, "servers", server_table(rows))
+    text = replaced(text, "rows", row_table(rows))
+    text = replaced(text, "frameworks", framework_table(frameworks))
+    text = replaced(text, "recipes", recipe_table(frameworks))
     PAGE.write_text(text)
+
+
+def read(directory: Path) -> list[dict[str, Any]]:
+    """What every file of a directory holds."""
+    return [json.loads(file.read_text()) for file in sorted(directory.glob("*.json"))]
+
+
+def in_order(rows: list[Row]) -> list[Row]:
+    """By server and protocol, first without TLS and on asyncio."""
+    return sorted(
+        rows,
+        key=lambda row: (
+            row["name"].partition("-")[0],
+            row["protocol"],
+            row["name"].removesuffix(row["loop"]).rstrip("-"),
+            row["loop"],
+        ),
+    )
 
 
 def replaced(text: str, name: str, lines: Iterable[str]) -> str:
@@ -65,13 +84,15 @@ def rows_of(runs: Iterable[dict[str, Any]]) -> list[Row]:
     return [row for run in runs for row in run["servers"] if "not_measured" not in row]
 
 
-def about(runs: list[dict[str, Any]]) -> Iterator[str]:
+def about(runs: list[dict[str, Any]], frameworks: list[Row]) -> Iterator[str]:
     last = max(runs, key=lambda run: str(run["date"]))
     versions = dict.fromkeys(
         version for row in rows_of(runs) for version in row["versions"].split(", ")
     )
     yield f"Measured on {last['date']}: asgi_bridge {last['asgi_bridge']}, Python {last['python']}"
-    yield f"on {last['system']}; {', '.join(sorted(versions))}."
+    yield f"on {last['system']}; {', '.join(sorted(versions, key=str.lower))};"
+    titles = dict.fromkeys(title for row in frameworks for title in row["versions"].values())
+    yield f"{', '.join(title for title in titles if title[-1].isdigit())}."
 
 
 def server_table(rows: list[Row]) -> Iterator[str]:
@@ -106,23 +127,63 @@ def row_table(rows: list[Row]) -> Iterator[str]:
         limits = sum(not check["holds"] and bool(check["limit"]) for check in checks)
         counted = f"{bare} of {len(comparable)} | {held} of {len(checks)}"
         pending = len(checks) - held - limits
-        protocol = row["protocol"] + (", TLS" if row["tls"] else "")
-        name = f"| {row['name']} | {protocol} | {row['loop']}"
-        yield f"{name} | {counted} | {limits or ''} | {pending or ''} |"
+        yield f"{named(row)} | {counted} | {limits or ''} | {pending or ''} |"
 
 
-def framework_table(results: list[dict[str, str]]) -> Iterator[str]:
-    """A line for each framework and recipe, a column for each server."""
-    servers = list(dict.fromkeys(each["server"] for each in results))
-    outcomes: dict[tuple[str, str], dict[str, str]] = {}
-    for each in results:
-        line = outcomes.setdefault((f"{each['framework']} {each['version']}", each["recipe"]), {})
-        line[each["server"]] = each["outcome"]
-    yield " | ".join(["| framework | recipe", *servers]) + " |"
-    yield "|---" * (len(servers) + 2) + "|"
-    for (framework, recipe), line in outcomes.items():
-        cells = [line.get(server, "") for server in servers]
-        yield " | ".join([f"| {framework} | {recipe}", *cells]) + " |"
+def named(row: Row) -> str:
+    """The first three cells of a line."""
+    protocol = row["protocol"] + (", TLS" if row["tls"] else "")
+    return f"| {row['name']} | {protocol} | {row['loop']}"
+
+
+def framework_table(rows: list[Row]) -> Iterator[str]:
+    """A line for each row of servers, a column for each framework."""
+    yield " | ".join(["| server | protocol | loop", *(each.name for each in FRAMEWORKS)]) + " |"
+    yield "|---" * (len(FRAMEWORKS) + 3) + "|"
+    for row in rows:
+        cells = []
+        for each in FRAMEWORKS:
+            bare, bridged = row["bare"].get(each.own), row["bridged"].get(each.advised)
+            cells.append(both(bare, bridged) if bare and bridged else "-")
+        yield " | ".join([named(row), *cells]) + " |"
+
+
+Ways = dict[str, dict[str, Any]]
+
+
+def both(bare: Ways, bridged: Ways) -> str:
+    """What has come of all ways of sending, without the bridge and with it."""
+    without, within = counted(bare), counted(bridged)
+    if within != "ok":
+        possible = all(each["limit"] or each["outcome"] == "ok" for each in bridged.values())
+        return f"{without} → **{within}**" + ("*" if possible else "")
+    return within if without == within else f"{without} → {within}"
+
+
+def counted(ways: Ways) -> str:
+    """How often what went wrong, or that nothing did."""
+    wrong = Counter(each["outcome"] for each in ways.values() if each["outcome"] != "ok")
+    return ", ".join(f"{count} {outcome}" for outcome, count in sorted(wrong.items())) or "ok"
+
+
+def recipe_table(rows: list[Row]) -> Iterator[str]:
+    """A line for each application: how many bodies came back whole, on all servers together."""
+    yield "| framework | the body is streamed by | without | with | no bridge can |"
+    yield "|---" * 5 + "|"
+    for name, recipe in RECIPES.items():
+        bare, bridged = (
+            [way for row in rows for way in row[column].get(name, {}).values()]
+            for column in ("bare", "bridged")
+        )
+        limits = sum(bool(way["limit"]) and way["outcome"] != "ok" for way in bridged)
+        mark = "" if name not in BEYOND_US else " (see its recipe)"
+        cells = [whole(bare), whole(bridged), str(limits or "")]
+        yield " | ".join([f"| {recipe.framework} | {recipe.how}{mark}", *cells]) + " |"
+
+
+def whole(ways: list[dict[str, Any]]) -> str:
+    right = sum(way["outcome"] == "ok" for way in ways)
+    return f"{right} of {len(ways)}" if ways else "-"
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """What a run has measured, in files that `render` makes the page from.
 
 A run writes into the directory that MATRIX_RESULTS names, and nothing where it names none:
-`<row>.json`, one for each row of servers, in the form of `asgi-bridge doctor --json`; and
-`frameworks.jsonl`, one line for each framework, server and recipe:
+`servers/<row>.json`, one for each row of servers, in the form of `asgi-bridge doctor --json`; and
+`frameworks/<row>.json`: what each application has come to, by the way in which the client sent.
 
-    {"framework": "Starlette", "version": "1.10.0", "server": "uvicorn-h11",
-     "recipe": "StreamingResponse(request.stream())", "outcome": "ok"}
+    {"name": "uvicorn-h11", "protocol": "h1", "tls": false, "loop": "asyncio",
+     "versions": {"Starlette": "Starlette 1.10.0"},
+     "bare": {"starlette-stream": {"slow-length": {"outcome": "lost", "limit": null}}},
+     "bridged": {"starlette-stream": {"slow-length": {"outcome": "ok", "limit": null}}}}
 """
 
 import json
@@ -14,38 +16,20 @@ from pathlib import Path
 from typing import Any, Final
 
 VARIABLE: Final = "MATRIX_RESULTS"
-FRAMEWORKS: Final = "frameworks.jsonl"
+SERVERS: Final = "servers"
+FRAMEWORKS: Final = "frameworks"
 
 
-def results_directory() -> Path | None:
-    """Where this run's results go, if anywhere."""
+def record(kind: str, name: str, run: dict[str, Any]) -> None:
+    """Keep what was measured on one row of servers.
+
+    Args:
+        kind: SERVERS or FRAMEWORKS.
+        name: the row's.
+        run: a value that JSON can hold.
+    """
     named = os.environ.get(VARIABLE)
-    if not named:
-        return None
-    directory = Path(named)
-    directory.mkdir(parents=True, exist_ok=True)
-    return directory
-
-
-def record_row(name: str, run: dict[str, Any]) -> None:
-    """Keep what was measured for one row of servers."""
-    if (directory := results_directory()) is not None:
+    if named:
+        directory = Path(named, kind)
+        directory.mkdir(parents=True, exist_ok=True)
         (directory / f"{name}.json").write_text(json.dumps(run, indent=2) + "\n")
-
-
-def record_framework(
-    *, framework: str, version: str, server: str, recipe: str, outcome: str
-) -> None:
-    """Keep what one recipe of a framework came to on one server: "ok", or a word for what not."""
-    if (directory := results_directory()) is not None:
-        line = json.dumps(
-            {
-                "framework": framework,
-                "version": version,
-                "server": server,
-                "recipe": recipe,
-                "outcome": outcome,
-            }
-        )
-        with (directory / FRAMEWORKS).open("a") as file:
-            file.write(line + "\n")

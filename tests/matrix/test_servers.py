@@ -16,7 +16,7 @@ from asgi_bridge.doctor.report import as_json
 from asgi_bridge.doctor.rows import ROWS, Row
 
 from .pending import may_fail
-from .results import record_row
+from .results import SERVERS, record
 
 # One of each client, loop and server that differs most from the others.
 FAST: Final = ("uvicorn-h11", "hypercorn-h2-trio", "granian-h1")
@@ -99,7 +99,7 @@ def test_both_columns(name: str, tmp_path: Path) -> None:
     if row.missing:
         pytest.skip(f"needs {', '.join(row.missing)}")
     it = measured(row, tmp_path, columns=(BARE, BRIDGED))
-    record_row(name, as_json([it]))
+    record(SERVERS, name, as_json([it]))
     assert failures(it) == {}
 
 

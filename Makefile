@@ -57,7 +57,8 @@ etl: $(STAMP)
 
 matrix: $(STAMP)
 	rm -rf .matrix
-	MATRIX_RESULTS=.matrix $(BIN)/python -m pytest tests -m matrix --numprocesses $(MATRIX_WORKERS)
+	MATRIX_RESULTS=.matrix $(BIN)/python -m pytest tests -m matrix -o faulthandler_timeout=600 \
+		--numprocesses $(MATRIX_WORKERS) --durations=10
 	$(BIN)/python -m tests.matrix.render .matrix
 
 # It makes its own environments, one for each suite.

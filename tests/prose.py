@@ -9,7 +9,8 @@ from typing import Any, Final
 
 ROOT: Final = Path(__file__).parents[1]
 README: Final = ROOT / "README.md"
-PAGES: Final = tuple(sorted((ROOT / "docs").glob("*.md")))
+RECIPES: Final = ROOT / "docs" / "recipes"
+PAGES: Final = tuple(sorted((ROOT / "docs").rglob("*.md")))
 
 _FENCE: Final = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _HEADING: Final = re.compile(r"^#+ (.+)$", re.MULTILINE)

@@ -3,28 +3,23 @@
 import inspect
 import re
 import shlex
-from collections.abc import Mapping
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import asgi_bridge
 from asgi_bridge import Limits
 from asgi_bridge.cli import build_parser
-from asgi_bridge.testing import Exchange, request
 
 from .prose import PAGES, README, ROOT, blocks, names_by_heading, table_below
 
-BEHAVIOUR, FRAMEWORKS, TESTING = (
-    ROOT / "docs" / f"{name}.md" for name in ("behaviour", "frameworks", "testing")
-)
+BEHAVIOUR, TESTING = (ROOT / "docs" / f"{name}.md" for name in ("behaviour", "testing"))
 ALL_PAGES = (README, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *PAGES)
 
 
 def by_name(page: Path) -> str:
-    return page.name
+    return page.relative_to(ROOT).as_posix()
 
 
 def test_defaults_of_limits() -> None:
@@ -52,7 +47,8 @@ def test_links_lead_to_files(page: Path) -> None:
 
 def test_readme_lists_every_page() -> None:
     index = README.read_text().partition("## Documentation")[2]
-    assert [page.name for page in PAGES if f"(docs/{page.name})" not in index] == []
+    names = [page.relative_to(ROOT).as_posix() for page in PAGES]
+    assert [name for name in names if f"({name})" not in index] == []
 
 
 @pytest.mark.parametrize("page", ALL_PAGES, ids=by_name)
@@ -98,42 +94,3 @@ async def test_example_of_a_test_passes(heading: str, name: str) -> None:
 
 def test_there_are_examples_of_tests() -> None:
     assert len(TESTS) == 6
-
-
-@pytest.fixture(scope="module")
-def frameworks() -> Mapping[str, Mapping[str, Any]]:
-    return names_by_heading(FRAMEWORKS)
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize(
-    ("heading", "path"),
-    [
-        ("FastAPI", "/upper"),
-        ("FastAPI", "/fast"),
-        ("FastAPI", "/echo"),
-        ("Starlette", "/mounted/"),
-        ("Starlette", "/routed"),
-        ("Bare ASGI", "/"),
-    ],
-)
-async def test_recipe_in_lock_step(
-    heading: str, path: str, frameworks: Mapping[str, Mapping[str, Any]]
-) -> None:
-    async with Exchange(frameworks[heading]["app"], path=path) as exchange:
-        for chunk in (b"aa", b"bb"):
-            await exchange.send_chunk(chunk)
-            answer = await exchange.expect_chunk()
-            assert answer == (chunk if path == "/echo" else chunk.upper())
-        await exchange.end_body()
-        await exchange.expect_end()
-
-
-@pytest.mark.anyio
-async def test_recipe_that_reads_in_a_plain_endpoint(
-    frameworks: Mapping[str, Mapping[str, Any]],
-) -> None:
-    exchange = Exchange(frameworks["FastAPI"]["app"], path="/digest", receive=[request(b"abc")])
-    await exchange.run()
-    assert exchange.status == 200
-    assert exchange.body.startswith(b'"ba7816bf')

@@ -21,6 +21,9 @@ from tests.frameworks.recipes import BEYOND_US, TAKEN_WHOLE
 HANG: Final[Mapping[str, float]] = {"h1": 2.5, "h2": 2.5, "h3": 8.0}
 PATIENCE: Final = 40.0
 
+# Where it is known for a hang.
+HOPELESS: Final = 1.0
+
 # What a fast client sends. 3 MB is above what the bridge keeps in memory for one request; the
 # clients of HTTP/2 and HTTP/3 take seconds of the processor's for that.
 UPLOADS: Final[Mapping[str, Sequence[bytes]]] = {
@@ -97,9 +100,10 @@ async def asked(
     """Ask one application in all ways at the same time."""
 
     async def ask(way: str) -> Finding:
-        patient = due and limit_of(row, name, way) is None
+        limit = HANG[row.protocol]
+        if due:
+            limit = HOPELESS if limit_of(row, name, way) else PATIENCE
         session = Session(row, port, processes.certificate)
-        limit = PATIENCE if patient else HANG[row.protocol]
         return await answer(comes_back(row, name, way), session, limit)
 
     return dict(zip(WAYS, await asyncio.gather(*map(ask, WAYS)), strict=True))

@@ -15,7 +15,7 @@ from ..doctor.checks import CHECKS
 from ..doctor.outcomes import Finding
 from ..doctor.probe import BRIDGED, Measured, checks_for, measure
 from ..doctor.processes import NotStarted, Processes
-from ..doctor.report import NotMeasured, Result, as_json, as_text, legend
+from ..doctor.report import NotMeasured, Result, as_json, as_text, lacking, legend, summary
 from ..doctor.rows import ROWS, Row, is_installed
 from .errors import CommandError, tell
 from .serve import sigterm_as_interrupt
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Serve small applications on each server that is installed, without the bridge and inside of it, and
 ask them as clients do that are slow, fast, in lock-step, or leave. The exit code is 0 when the
-bridge does what it is for on all of them."""
+bridge does what it is for on all of them, 1 when it does not, and 2 when none could be asked."""
 
 INTERRUPTED = 130
+NOTHING_MEASURED = 2
 
 
 def add_parser(subparsers: "Subparsers") -> None:
@@ -50,17 +51,23 @@ def add_parser(subparsers: "Subparsers") -> None:
         nargs="+",
         choices=CHECKS,
         metavar="NAME",
-        help="only these checks, such as early-answer; all names are in the JSON",
+        help="only these checks, such as early-answer",
+    )
+    parser.add_argument(
+        "--list", action="store_true", help="list the ways of running servers, and the checks"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Measure; return 0 if the bridge holds everywhere, 1 if not.
+    """Measure; return 0 if the bridge holds everywhere, 1 if not, 2 if nothing was measured.
 
     Raises:
         CommandError: a name is unknown, or none of the servers is installed.
     """
+    if parsed.list:
+        print(listed())
+        return 0
     rows = chosen(parsed.server)
     names = frozenset(parsed.check) if parsed.check else None
     with tempfile.TemporaryDirectory(prefix="asgi-bridge-doctor-") as directory:
@@ -71,17 +78,35 @@ def run(parsed: argparse.Namespace) -> int:
         results: list[Result] = []
         try:
             with sigterm_as_interrupt():
-                for row in rows:
-                    result = measure_row(row, processes, names)
+                for number, row in enumerate(rows, 1):
+                    result = measure_row(row, processes, names, f"{number} of {len(rows)}")
                     results.append(result)
-                    if not parsed.json:
+                    if not (parsed.json or isinstance(result, NotMeasured)):
                         print(as_text(result), flush=True)
         except KeyboardInterrupt:
+            tell("interrupted")
             return INTERRUPTED
         finally:
             processes.kill()
-    print(json.dumps(as_json(results), indent=2) if parsed.json else legend(results))
-    return int(any(not isinstance(each, NotMeasured) and each.failures for each in results))
+    if parsed.json:
+        print(json.dumps(as_json(results), indent=2))
+    else:
+        print("\n".join(filter(None, (legend(results), summary(results)))), end="")
+    measured = [each for each in results if not isinstance(each, NotMeasured)]
+    if not measured:
+        return NOTHING_MEASURED
+    return int(any(each.failures for each in measured))
+
+
+def listed() -> str:
+    """What there is to choose from."""
+    lines = ["servers"]
+    for row in ROWS.values():
+        server = () if is_installed(row.server) else (row.server,)
+        missing = ", ".join((*server, *row.missing))
+        lines.append(f"  {row.name:30} {f'needs {missing}' if missing else row.versions}")
+    lines += ["checks", *(f"  {name:30} {check.title}" for name, check in CHECKS.items())]
+    return "\n".join(lines)
 
 
 def server_names() -> set[str]:
@@ -110,11 +135,11 @@ def chosen(names: list[str]) -> list[Row]:
     return rows
 
 
-def measure_row(row: Row, processes: Processes, names: frozenset[str] | None) -> Result:
-    """Measure one row, with its progress on stderr."""
+def measure_row(row: Row, processes: Processes, names: frozenset[str] | None, place: str) -> Result:
+    """Measure one row, with its progress on stderr; its place among the rows is told, too."""
     if row.missing:
-        return NotMeasured(row, f"needs {', '.join(row.missing)}")
-    progress = Progress(row, names)
+        return lacking(row)
+    progress = Progress(row, names, place)
     try:
         return asyncio.run(until_signal(measure(row, processes, progress.note, names)))
     except NotStarted as error:
@@ -145,14 +170,14 @@ async def until_signal(measuring: Coroutine[Any, Any, Measured]) -> Measured:
 class Progress:
     """One line on stderr that says how far a row has got; on a terminal only."""
 
-    def __init__(self, row: Row, names: frozenset[str] | None) -> None:
-        self._name = row.name
+    def __init__(self, row: Row, names: frozenset[str] | None, place: str) -> None:
+        self._name = f"{row.name} ({place})"
         checks = checks_for(row, BRIDGED)
         self._total = len(checks if names is None else checks.keys() & names)
         self._done = 0
         self._shown = sys.stderr.isatty()
         if not self._shown:
-            tell(f"measuring {row.name}")
+            tell(f"measuring {self._name}")
         self._show("starting")
 
     def note(self, app: str, check: str, finding: Finding) -> None:

@@ -11,6 +11,9 @@ from .outcomes import MEANINGS, Finding, Outcome
 from .probe import Measured
 from .rows import Row
 
+# How wide the first column is.
+TITLES = max(len(check.title) for check in CHECKS.values())
+
 # What stands in the bridge's column for what no bridge can cure.
 LIMIT_MARK = "*"
 
@@ -26,6 +29,11 @@ class NotMeasured:
 
     row: Row
     reason: str
+
+
+def lacking(row: Row) -> NotMeasured:
+    """A row whose packages are not all installed."""
+    return NotMeasured(row, f"needs {', '.join(row.missing)}")
 
 
 Result = Measured | NotMeasured
@@ -71,23 +79,21 @@ def finding_as_json(finding: Finding | None) -> dict[str, Any] | None:
     return None if finding is None else asdict(finding)
 
 
-def as_text(result: Result) -> str:
+def as_text(measured: Measured) -> str:
     """The table of one row."""
-    if isinstance(result, NotMeasured):
-        return f"{result.row.name}: not measured: {result.reason}\n"
-    return "\n".join(lines(result)) + "\n"
+    return "\n".join(lines(measured)) + "\n"
 
 
 def lines(measured: Measured) -> Iterator[str]:
     row = measured.row
     over = f"{row.protocol} over TLS" if row.tls else row.protocol
     yield f"{row.name} ({row.versions}, {over}, {row.loop})"
-    yield f"  {'':56} {'without':12} {'with'}"
+    yield f"  {'':{TITLES}} {'without':12} {'with'}"
     for name, finding in measured.bridged.items():
         bare = measured.bare.get(name)
         without = "-" if bare is None else bare.outcome
         mark = LIMIT_MARK if name in row.limits and not measured.holds(name) else ""
-        yield f"  {CHECKS[name].title:56} {without:12} {finding.outcome}{mark}"
+        yield f"  {CHECKS[name].title:{TITLES}} {without:12} {finding.outcome}{mark}"
     for name in measured.failures:
         finding = measured.bridged[name]
         yield f"  the bridge does not hold: {CHECKS[name].title}: {finding.detail}"
@@ -101,6 +107,34 @@ def known_limits(measured: Measured) -> Iterator[str]:
     ]
     for reason in sorted(set(reasons)):
         yield f"  {LIMIT_MARK} {reason}"
+
+
+def summary(results: Iterable[Result]) -> str:
+    """What all tables come to, what is missing from them, and how to have it."""
+    results = list(results)
+    said: list[str] = []
+    if measured := [each for each in results if isinstance(each, Measured)]:
+        width = max(len(each.row.name) for each in measured)
+        said += ["in short", *(f"  {each.row.name:{width}}  {counted(each)}" for each in measured)]
+    if not_measured := [each for each in results if isinstance(each, NotMeasured)]:
+        width = max(len(each.row.name) for each in not_measured)
+        said += ["not measured"]
+        said += [f"  {each.row.name:{width}}  {each.reason}" for each in not_measured]
+        missing = dict.fromkeys(name for each in not_measured for name in each.row.missing)
+        if missing:
+            said += [f"  pip install {' '.join(name.replace('_', '-') for name in missing)}"]
+    return "\n".join(said) + "\n"
+
+
+def counted(measured: Measured) -> str:
+    """How many checks are right in each column."""
+    bare = [finding.outcome is Outcome.OK for finding in measured.bare.values()]
+    held = [measured.holds(name) for name in measured.bridged]
+    text = (
+        f"{sum(bare)} of {len(bare)} right without the bridge, {sum(held)} of {len(held)} with it"
+    )
+    limits = len(held) - sum(held) - len(measured.failures)
+    return text + (f"; no bridge can cure {limits}" if limits else "")
 
 
 def legend(results: Iterable[Result]) -> str:

@@ -12,23 +12,27 @@ import pytest
 
 from asgi_bridge.cli import doctor, main
 from asgi_bridge.doctor import rows
+from asgi_bridge.doctor.checks import CHECKS
 from asgi_bridge.doctor.outcomes import OK, Finding, Outcome
 from asgi_bridge.doctor.probe import Measured
-from asgi_bridge.doctor.report import LIMIT_MARK, as_text
+from asgi_bridge.doctor.report import LIMIT_MARK, NotMeasured, as_text, summary
 from asgi_bridge.doctor.rows import ROWS
 
 from .serving import LIMIT, ROOT, eventually
+
+SHORT = "0 of 2 right without the bridge, 2 of 2 with it"
 
 
 def test_one_server(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--server", "uvicorn-h11", "--check", "spec-version", "tail"]) == 0
     out, err = capsys.readouterr()
-    assert err == "asgi-bridge: measuring uvicorn-h11\n"
+    assert err == "asgi-bridge: measuring uvicorn-h11 (1 of 1)\n"
     title, head, *lines = out.splitlines()
     assert title.startswith("uvicorn-h11 (uvicorn 0.")
     assert head.split() == ["without", "with"]
     assert [line.split()[-2:] for line in lines[:2]] == [["lost", "ok"], ["missed", "ok"]]
     assert "what the words mean" in lines
+    assert lines[-2:] == ["in short", f"  uvicorn-h11  {SHORT}"]
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,6 +55,7 @@ def test_a_limit_is_told_of_and_no_failure(capsys: pytest.CaptureFixture[str]) -
     assert main(["doctor", "--server", "hypercorn-h1", "--check", "continue-not-sent"]) == 0
     out = capsys.readouterr().out
     assert "wrong*\n" in out
+    assert out.endswith("0 of 1 right without the bridge, 0 of 1 with it; no bridge can cure 1\n")
     assert "  * it sends the 100 by itself, before it calls the application\n" in out
 
 
@@ -67,10 +72,11 @@ def test_missing_client(
 ) -> None:
     monkeypatch.setattr(rows, "is_installed", lambda name: name not in ("aioquic", "trustme"))
     monkeypatch.setattr(doctor, "is_installed", lambda name: name == "hypercorn")
-    assert main(["doctor", "--server", "hypercorn-h3"]) == 0
-    out = capsys.readouterr().out
-    assert out == "hypercorn-h3: not measured: needs aioquic, trustme\n\n\n"
-    assert main(["doctor", "--json", "--server", "hypercorn-h3"]) == 0
+    assert main(["doctor", "--server", "hypercorn-h3"]) == doctor.NOTHING_MEASURED
+    assert capsys.readouterr().out == (
+        "not measured\n  hypercorn-h3  needs aioquic, trustme\n  pip install aioquic trustme\n"
+    )
+    assert main(["doctor", "--json", "--server", "hypercorn-h3"]) == doctor.NOTHING_MEASURED
     (row,) = json.loads(capsys.readouterr().out)["servers"]
     assert row["not_measured"] == "needs aioquic, trustme"
 
@@ -80,8 +86,29 @@ def test_server_that_does_not_start(
 ) -> None:
     row = rows.Row(name="broken", server="uvicorn", command=("asgi_bridge", "serve", "nothing"))
     monkeypatch.setitem(ROWS, "broken", row)
-    assert main(["doctor", "--server", "broken"]) == 0
-    assert "broken: not measured: does not start: asgi-bridge: error" in capsys.readouterr().out
+    assert main(["doctor", "--server", "broken"]) == doctor.NOTHING_MEASURED
+    assert "broken  does not start: asgi-bridge: error" in capsys.readouterr().out
+
+
+def test_what_was_measured_is_told_apart_from_what_was_not() -> None:
+    measured = Measured(ROWS["uvicorn-h11"], {}, {"tail": OK})
+    told = summary([measured, NotMeasured(ROWS["daphne"], "does not start")])
+    assert told.splitlines() == [
+        "in short",
+        "  uvicorn-h11  0 of 0 right without the bridge, 1 of 1 with it",
+        "not measured",
+        "  daphne  does not start",
+    ]
+
+
+def test_list_has_all_that_can_be_asked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "is_installed", lambda name: name != "daphne")
+    assert main(["doctor", "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {line.split()[0] for line in lines} == {"servers", *ROWS, "checks", *CHECKS}
+    assert "  daphne                         needs daphne" in lines
 
 
 def test_unknown_server(capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,15 +152,16 @@ class Terminal:
 def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    progress = doctor.Progress(ROWS["uvicorn-h11"], frozenset(("tail", "head")))
+    names = frozenset(("tail", "head"))
+    progress = doctor.Progress(ROWS["uvicorn-h11"], names, "2 of 3")
     progress.note("bare", "tail", Finding(Outcome.LOST))
     progress.note("bridged", "head", Finding(Outcome.OK))
     progress.end()
     assert terminal.written.split("\r\x1b[K") == [
         "",
-        "uvicorn-h11: starting",
-        "uvicorn-h11: 0 of 2: client leaves after its upload: all of it is read",
-        "uvicorn-h11: 1 of 2: HEAD has no body",
+        "uvicorn-h11 (2 of 3): starting",
+        "uvicorn-h11 (2 of 3): 0 of 2: client leaves after its upload: all of it is rea",
+        "uvicorn-h11 (2 of 3): 1 of 2: HEAD has no body",
         "",
     ]
 
@@ -163,7 +191,7 @@ def test_interrupted_it_leaves_nothing_behind(number: signal.Signals, tmp_path: 
         process.send_signal(number)
         _, err = process.communicate(timeout=LIMIT)
     assert process.returncode == doctor.INTERRUPTED
-    assert err == "asgi-bridge: measuring hypercorn-h1\n"
+    assert err == "asgi-bridge: measuring hypercorn-h1 (1 of 1)\nasgi-bridge: interrupted\n"
     with pytest.raises(ProcessLookupError):
         os.killpg(group, 0)
     assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..doctor.certificate import make_certificate
 from ..doctor.checks import CHECKS
 from ..doctor.outcomes import Finding
-from ..doctor.probe import BRIDGED, Measured, checks_for, measure
+from ..doctor.probe import BARE, BRIDGED, Measured, checks_for, measure
 from ..doctor.processes import NotStarted, Processes
 from ..doctor.report import NotMeasured, Result, as_json, as_text, lacking, legend, summary
 from ..doctor.rows import ROWS, Row, is_installed
@@ -172,8 +172,8 @@ class Progress:
 
     def __init__(self, row: Row, names: frozenset[str] | None, place: str) -> None:
         self._name = f"{row.name} ({place})"
-        checks = checks_for(row, BRIDGED)
-        self._total = len(checks if names is None else checks.keys() & names)
+        asked = [name for app in (BARE, BRIDGED) for name in checks_for(row, app)]
+        self._total = len([name for name in asked if names is None or name in names])
         self._done = 0
         self._shown = sys.stderr.isatty()
         if not self._shown:
@@ -181,7 +181,7 @@ class Progress:
         self._show("starting")
 
     def note(self, app: str, check: str, finding: Finding) -> None:
-        self._done += app == BRIDGED
+        self._done += 1
         self._show(f"{self._done} of {self._total}: {CHECKS[check].title}")
 
     def end(self) -> None:

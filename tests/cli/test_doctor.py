@@ -160,8 +160,8 @@ def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert terminal.written.split("\r\x1b[K") == [
         "",
         "uvicorn-h11 (2 of 3): starting",
-        "uvicorn-h11 (2 of 3): 0 of 2: client leaves after its upload: all of it is rea",
-        "uvicorn-h11 (2 of 3): 1 of 2: HEAD has no body",
+        "uvicorn-h11 (2 of 3): 1 of 4: client leaves after its upload: all of it is rea",
+        "uvicorn-h11 (2 of 3): 2 of 4: HEAD has no body",
         "",
     ]
 

@@ -86,6 +86,12 @@ def bridged(*routes: BaseRoute, middleware: type | None = None) -> Starlette:
     return app
 
 
+def within(outer: Callable[..., Any], endpoint: Callable[[Request], Any]) -> Starlette:
+    """The application with another middleware around the bridge."""
+    stack = [Middleware(outer), Middleware(BridgeMiddleware)]
+    return Starlette(routes=[routed(endpoint)], middleware=stack)
+
+
 APPS: Final[dict[str, ASGIApp]] = {
     "starlette-stream": bridged(routed(stream)),
     "starlette-async-generator": bridged(routed(async_generator)),
@@ -98,6 +104,10 @@ APPS: Final[dict[str, ASGIApp]] = {
     "starlette-background": bridged(routed(with_background), Route("/ran", ran, methods=["PUT"])),
     "starlette-route": bridged(Route("/", bare.echo, methods=["PUT"])),
     "starlette-mount": bridged(Mount("/", app=bare.echo)),
+    "starlette-base-outside": within(PassThrough, stream),
+    "starlette-blocking-base-outside": within(PassThrough, blocking_generator),
+    "starlette-gzip-outside": within(GZipMiddleware, stream),
+    "starlette-base-between": BridgeMiddleware(within(PassThrough, blocking_generator)),
     "starlette-wrapped": BridgeMiddleware(Starlette(routes=[routed(stream)])),
     # Inside of another middleware, too: whoever adds it there reads through both.
     "starlette-inside": BridgeMiddleware(

@@ -13,7 +13,7 @@ from .certificate import Certificate
 from .rows import Row, command_of
 
 # Seconds that a server may take to listen, and to end. Out of the air; all take less than one.
-STARTING = 20.0
+STARTING = 60.0
 ENDING = 3.0
 POLL = 0.02
 

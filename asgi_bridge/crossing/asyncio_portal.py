@@ -51,14 +51,13 @@ class AsyncioPortal(Portal):
 
     async def run_here(
         self,
-        function: Callable[[], Coroutine[Any, Any, None]],
+        coroutine: Coroutine[Any, Any, None],
         on_wait: Callable[[Running], None],
-    ) -> None:
-        coroutine = function()
+    ) -> bool:
         try:
             future = coroutine.send(None)
         except StopIteration:
-            return  # it had nothing to wait for
+            return True  # it had nothing to wait for
         task = asyncio.current_task(self.loop)
         assert task is not None, "a coroutine is awaited by a task"
         here = _AsyncioHere(self, task)
@@ -68,8 +67,10 @@ class AsyncioPortal(Portal):
         except asyncio.CancelledError:
             if not here.stopped():
                 raise
+            return False
         finally:
             here.end()
+        return True
 
 
 @types.coroutine

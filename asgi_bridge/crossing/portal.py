@@ -81,18 +81,18 @@ class Portal(ABC):
     @abstractmethod
     async def run_here(
         self,
-        function: Callable[[], Coroutine[Any, Any, None]],
+        coroutine: Coroutine[Any, Any, None],
         on_wait: Callable[[Running], None],
-    ) -> None:
-        """Await `function()` in the caller's own task, and say so if that has to wait.
+    ) -> bool:
+        """Await a coroutine in the caller's own task, and say so if that has to wait.
 
         What has nothing to wait for then costs no task.
 
         Args:
-            function: what to await.
-            on_wait: called, on the loop, the first time that the function leaves the loop to other
-                tasks, with what stops it.
+            coroutine: what to await.
+            on_wait: called, on the loop, the first time that it leaves the loop to other tasks,
+                with what stops it.
 
         Returns:
-            None, also where the function was stopped.
+            Whether it has come to its end, False where it was stopped.
         """

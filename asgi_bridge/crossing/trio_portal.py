@@ -56,12 +56,12 @@ class TrioPortal(Portal):
 
     async def run_here(
         self,
-        function: Callable[[], Coroutine[Any, Any, None]],
+        coroutine: Coroutine[Any, Any, None],
         on_wait: Callable[[Running], None],
-    ) -> None:
+    ) -> bool:
         here = TrioTask()
         self._token.run_sync_soon(lambda: None if here.over else on_wait(here))
-        await here.run_here(function)
+        return await here.run_here(coroutine)
 
 
 class TrioTask:
@@ -83,13 +83,14 @@ class TrioTask:
         finally:
             self._done.set()
 
-    async def run_here(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def run_here(self, coroutine: Coroutine[Any, Any, None]) -> bool:
         """The same in the caller's task, whose cancellation and exceptions are its own."""
         try:
             with self._scope:
-                await function()
+                await coroutine
         finally:
             self._done.set()
+        return not self._scope.cancelled_caught
 
     @property
     def over(self) -> bool:

@@ -15,6 +15,7 @@ import anyio
 
 from ..crossing.channel import EndOfStream
 from ..crossing.outlet import Outlet
+from ..crossing.portal import Running
 from ..crossing.work import Work
 from ..errors import ClientDisconnected
 from ..intake import Intake
@@ -44,7 +45,8 @@ class Answer:
 
     cut: BaseException | None = None
     _job: Work
-    _sending: anyio.CancelScope | None = None  # around the sends of a stream
+    _sending: anyio.CancelScope | Running | None = None  # sends that may never return
+    _patience: Running | None = None  # notices that one of them is stuck
     _complete = False  # a stream's last message has been sent
 
     def __init__(self, scope: Scope, intake: Intake, send: Send, limits: Limits) -> None:
@@ -163,14 +165,10 @@ class Answer:
             intake.wanted = self._wanted
             if invited:
                 intake.watch()
-            patience = be_patient(intake, self.abort)
-            try:
-                await self._forward(start)
-                await self._send_batches(batch)
-                await self._send_end(start)
-            finally:
-                if patience is not None:
-                    patience.cancel()
+            self._patience = be_patient(intake, self.abort)
+            await self._forward(start)
+            await self._send_batches(batch)
+            await self._send_end(start)
         if intake.client_gone and not self._complete:
             raise intake.gone_error()
         if self._sending.cancelled_caught:
@@ -212,10 +210,18 @@ class Answer:
         intake = self._intake
         if intake.unfinished or (self._too_long and not intake.framing.expects_continue):
             await intake.drain()
+        messages: tuple[Message, ...] = (start, body(whole, more_body=False))
         if "trailers" in start:
-            await self._forward(start, body(whole, more_body=False), trailers_of(self._response))
-        else:
-            await self._forward(start, body(whole, more_body=False))
+            messages = (*messages, trailers_of(self._response))
+        intake.on_gone(None)  # see _send_end
+        # most sends return at once; what has to wait is watched over, like a stream
+        if not await intake.portal.run_here(self._forward(*messages), self._wait_for):
+            assert self.cut is not None, "only abort stops it"
+            raise self.cut
+
+    def _wait_for(self, sending: Running) -> None:
+        self._sending = sending
+        self._patience = be_patient(self._intake, self.abort)
 
     async def _forward(self, *messages: Message) -> None:
         if self._intake.client_gone:

@@ -64,8 +64,8 @@ class AppExchange:
 
     _unyielded = 0  # bytes passed on since the loop's other tasks had their turn
     _listens = False  # the response streams, so its sends may be aborted
-    _patience: Running | None = None  # notices that a send is stuck, likewise
-    _sending: anyio.CancelScope | None = None  # around a send of a stream
+    _patience: Running | None = None  # notices that a send is stuck
+    _sending: anyio.CancelScope | Running | None = None  # a send that may never return
     _cut: BaseException | None = None  # why the exchange was aborted
 
     def __init__(self, intake: Intake, send: Send, *, method: str) -> None:
@@ -180,13 +180,20 @@ class AppExchange:
         if intake.unread:
             await intake.drain()
         if not self._listens:
-            await self._forward(released)
+            # most sends return at once; what has to wait is watched over, like a stream
+            if not await intake.portal.run_here(self._forward(released), self._wait_for):
+                assert self._cut is not None, "only _abort stops it"
+                raise self._cut
         else:
             # Some servers tell of the disconnect while they send the last message; to cancel that
             # would break off their work on the connection. Only its timeout may.
             intake.on_gone(None)
             await self._forward_patiently(released)
         intake.response_complete()
+
+    def _wait_for(self, sending: Running) -> None:
+        self._sending = sending
+        self._patience = be_patient(self.intake, self._abort)
 
     async def _forward(self, released: tuple[Message, ...]) -> None:
         intake = self.intake

@@ -165,8 +165,9 @@ class HandlerExchange(Answer):
             logger.info("%s: %s", self, error)
         finally:
             intake.portal.shutdown.discard(self)
-            if timer is not None:
-                timer.cancel()
+            for each in (timer, self._patience):
+                if each is not None:
+                    each.cancel()
             if not (self._job.over and intake.quiet):
                 await self._wind_down(reason or ExchangeOver("the exchange is over"))
 

@@ -80,7 +80,7 @@ class Pump(RequestState):
         if self._pump is None and self._may_receive():
             self._pump = self.portal.spawn(self._run_pump)
 
-    def take_in(self, on_wait: Callable[[], None]) -> Awaitable[None]:
+    def take_in(self, on_wait: Callable[[], None]) -> Awaitable[object]:
         """Take the body in, in the caller's own task, if that has not begun; to be awaited.
 
         Args:
@@ -93,7 +93,7 @@ class Pump(RequestState):
             self._pump = running
             on_wait()
 
-        return self.portal.run_here(self._run_pump, wait)
+        return self.portal.run_here(self._run_pump(), wait)
 
     async def invite(self) -> None:
         """`start`, and see that the server's receive() has been called when this returns."""
@@ -137,7 +137,8 @@ class Pump(RequestState):
             self._receive_failed(error)
         except BaseException as error:
             if not self._response_complete:  # it was not us who cancelled it
-                self._receive_failed(ExchangeOver(f"the server's receive() ended by {error!r}"))
+                over = ExchangeOver(f"the server's receive() ended by {type(error).__name__}")
+                self._receive_failed(self.portal.shutdown.reason(error) or over)
             raise
         finally:
             self._pump = None

@@ -34,7 +34,7 @@ class HandTurned(Portal):
 
     async def run_here(
         self,
-        function: Callable[[], Coroutine[Any, Any, None]],
+        coroutine: Coroutine[Any, Any, None],
         on_wait: Callable[[Running], None],
-    ) -> None:
+    ) -> bool:
         raise NotImplementedError

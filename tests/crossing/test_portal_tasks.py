@@ -127,7 +127,7 @@ async def test_function_that_need_not_wait_says_nothing_on_asyncio() -> None:
         done.append("done")
 
     with anyio.fail_after(LIMIT):
-        await current_portal().run_here(note, told.append)
+        assert await current_portal().run_here(note(), told.append)
         await anyio.lowlevel.checkpoint()
     assert (done, told) == (["done"], [])
 
@@ -152,8 +152,8 @@ async def test_function_that_waits_is_stopped_and_waited_for() -> None:
 
     with anyio.fail_after(LIMIT):
         stopping: list[Running] = []
-        await portal.run_here(
-            wait_for_ever, lambda running: stopping.append(portal.spawn(partial(stop, running)))
+        assert not await portal.run_here(
+            wait_for_ever(), lambda running: stopping.append(portal.spawn(partial(stop, running)))
         )
         seen.append("goes on")
         await stopping[0].wait()
@@ -172,7 +172,7 @@ async def test_function_that_ends_by_itself_is_no_longer_stopped() -> None:
         gate.ring()
 
     with anyio.fail_after(LIMIT):
-        await portal.run_here(gate.wait, told)
+        assert await portal.run_here(gate.wait(), told)
         waiting[0].cancel()
         await waiting[0].wait()
         await anyio.lowlevel.checkpoint()
@@ -182,7 +182,7 @@ async def test_function_that_ends_by_itself_is_no_longer_stopped() -> None:
 async def test_cancellation_of_the_caller_is_its_own() -> None:
     portal = current_portal()
     with anyio.CancelScope() as scope:
-        await portal.run_here(anyio.sleep_forever, lambda running: scope.cancel())
+        await portal.run_here(anyio.sleep_forever(), lambda running: scope.cancel())
     assert scope.cancelled_caught
 
 
@@ -195,7 +195,7 @@ async def test_caller_that_is_cancelled_while_it_is_stopped_is_cancelled() -> No
         running.cancel()
 
     with anyio.CancelScope() as scope:
-        await portal.run_here(anyio.sleep_forever, both)
+        await portal.run_here(anyio.sleep_forever(), both)
         await anyio.lowlevel.checkpoint()
         raise AssertionError("the cancellation was lost")
     assert scope.cancelled_caught

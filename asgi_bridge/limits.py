@@ -51,7 +51,8 @@ class Limits:
             message of its response goes out.
         drain_timeout: how long that may take.
         abandon_timeout: how long an exchange that is over waits for its worker thread, which has
-            been woken; after it the thread is left to itself, with a line in the log.
+            been woken; after it the thread is left to itself, with a line in the log. Also how long
+            the upload of an exchange that failed is still taken in, until the server has cut it.
         shutdown_timeout: how long an exchange may still take once the server has been told to end,
             where the server gives it no less. None for as long as the server waits: the bridge
             then listens for no signal.

@@ -16,6 +16,8 @@ class AsyncioPortal(Portal):
         super().__init__()
         self.loop = loop
         self._lingers: set[Callable[[], None]] = set()  # loop thread only
+        # asyncio itself holds a task that waits by a weak reference only
+        self._free: set[asyncio.Task[None]] = set()  # loop thread only
 
     can_linger = True
 
@@ -48,6 +50,16 @@ class AsyncioPortal(Portal):
         # Not loop.create_task: a factory of eager tasks would run it in here, before the caller
         # knows what it has started.
         return AsyncioTask(asyncio.Task(function(), loop=self.loop))
+
+    def spawn_free(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        task = asyncio.Task(function(), loop=self.loop)
+        self._free.add(task)
+        task.add_done_callback(self._free_task_ended)
+
+    def _free_task_ended(self, task: "asyncio.Task[None]") -> None:
+        self._free.discard(task)
+        if not task.cancelled():
+            task.exception()  # fetched, or asyncio would log it as never retrieved
 
     async def run_here(
         self,

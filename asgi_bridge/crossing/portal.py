@@ -78,6 +78,10 @@ class Portal(ABC):
     def spawn(self, function: Callable[[], Coroutine[Any, Any, None]]) -> Running:
         """Start a background task; loop thread only. The caller cancels it and waits for it."""
 
+    def spawn_free(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Start a background task that nobody waits for; what it raises is dropped."""
+        self.spawn(function)
+
     @abstractmethod
     async def run_here(
         self,

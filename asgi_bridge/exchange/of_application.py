@@ -115,7 +115,8 @@ class AppExchange:
                 if self.gate.phase is not _COMPLETE:
                     intake.response_complete()  # whoever claims the body from now on is too late
             else:
-                await intake.close(reason or ExchangeOver("the exchange is over"))
+                reason = reason or ExchangeOver("the exchange is over")
+                await intake.close(reason, failed=self.gate.phase is not _COMPLETE)
         if self.gate.phase is _COMPLETE:
             return Outcome.COMPLETE
         return Outcome.CLIENT_GONE if intake.client_gone else Outcome.FAILED

@@ -169,7 +169,7 @@ class HandlerExchange(Answer):
                 if each is not None:
                     each.cancel()
             if not (self._job.over and intake.quiet):
-                await self._wind_down(reason or ExchangeOver("the exchange is over"))
+                await self._wind_down(reason)
 
     # Before the function runs.
 
@@ -230,10 +230,11 @@ class HandlerExchange(Answer):
         shutdown = self._intake.portal.shutdown.reason(error)
         return shutdown or ExchangeOver(f"the exchange ended early: {error!r}")
 
-    async def _wind_down(self, reason: BaseException) -> None:
+    async def _wind_down(self, failure: BaseException | None) -> None:
         job = self._job
-        self._output.break_with(reason)
-        await self._intake.close(reason)
+        over = failure or ExchangeOver("the exchange is over")
+        self._output.break_with(over)
+        await self._intake.close(over, failed=failure is not None)
         if self._begins is None or self._pool.withdraw(job):
             return  # it will not run
         await job.wait_over(self._intake.portal, self._limits.abandon_timeout)

@@ -13,6 +13,7 @@
 """Pump: awaits receive(), and puts what comes where it is to go."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 import anyio
@@ -21,7 +22,7 @@ from ..crossing.portal import Running
 from ..errors import ExchangeOver
 from ..protocol.pace import nothing_came
 from ..protocol.request import ENDED, GONE, announces_body
-from ..types import Message
+from ..types import Message, Receive
 from .route import Route
 from .state import NOBODY, READER, RequestState
 
@@ -210,11 +211,12 @@ class Pump(RequestState):
         if self._route is not None:
             self._route.break_reader(error)
 
-    async def close(self, error: BaseException) -> None:
+    async def close(self, error: BaseException, *, failed: bool = False) -> None:
         """The exchange is over: stop the pump, and wake a reader that is still there.
 
         Args:
             error: what a read raises from now on.
+            failed: whether the server has to cut it, see `_sweep`.
         """
         self._response_complete = True
         self.break_reader(error)
@@ -228,8 +230,29 @@ class Pump(RequestState):
                 await self._route.aclose()
         # The route and we hold each other. Granian closes the connection of a response that came
         # before the end of its request once its receive() is held by nobody.
-        self._server_receive = _over
+        receive, self._server_receive = self._server_receive, _over
+        if failed and receive is not _over and self._still_sent:
+            self.portal.spawn_free(partial(self._sweep, receive))
         self.tell()
+
+    @property
+    def _still_sent(self) -> bool:
+        """Whether the client still sends its body, for all that is known, and was invited to."""
+        invited = announces_body(self._scope) and not self.framing.expects_continue
+        return self.body.coming and (self.body.received > 0 or invited)
+
+    async def _sweep(self, receive: Receive) -> None:
+        """Take in what still comes of an upload whose exchange has failed.
+
+        For one server only, which cannot be known here: Hypercorn has a queue of ten messages for
+        an application. It puts the disconnect there before it cuts the connection, and waits for
+        room even if the application is gone. So a client that goes on sending would never learn
+        of the failure, and two tasks and a socket would be left for ever. Other servers tell of
+        the disconnect at once.
+        """
+        with anyio.move_on_after(self.limits.abandon_timeout):
+            while self.body.coming:
+                self.body.feed(await receive())
 
 
 async def _over() -> Message:

@@ -199,3 +199,36 @@ async def test_caller_that_is_cancelled_while_it_is_stopped_is_cancelled() -> No
         await anyio.lowlevel.checkpoint()
         raise AssertionError("the cancellation was lost")
     assert scope.cancelled_caught
+
+
+@pytest.mark.anyio
+async def test_free_task_runs_to_its_end_unheard() -> None:
+    ended = current_portal().waiter()
+
+    async def fail() -> None:
+        ended.ring()
+        raise ValueError
+
+    current_portal().spawn_free(fail)
+    with anyio.fail_after(LIMIT):
+        await ended.wait()
+        await anyio.wait_all_tasks_blocked()
+
+
+@pytest.mark.parametrize("backend", BACKENDS, ids=NAMES)
+def test_free_task_ends_with_its_loop(backend: Backend) -> None:
+    name, options = backend
+    seen: list[str] = []
+
+    async def wait_for_ever() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            seen.append("ended")
+
+    async def main() -> None:
+        current_portal().spawn_free(wait_for_ever)
+        await anyio.wait_all_tasks_blocked()
+
+    anyio.run(main, backend=name, backend_options=options)
+    assert seen == ["ended"]

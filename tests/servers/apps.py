@@ -52,6 +52,13 @@ def breaking(request: Request, response: Response) -> Iterator[bytes]:
     raise RuntimeError("broke on purpose")
 
 
+@handler
+def breaking_early(request: Request, response: Response) -> Iterator[bytes]:
+    """Fails after its first byte, when the client has much more to send."""
+    yield request.body.read1(5)
+    raise RuntimeError("broke on purpose")
+
+
 @handler(limits=Limits(max_body_bytes=100_000))
 def limited(request: Request, response: Response) -> bytes:
     """Takes a small body."""
@@ -99,6 +106,7 @@ APPS: Final[Mapping[str, ASGIApp]] = {
     "afterwards": afterwards.app,
     "bare_asgi": bare_asgi.app,
     "breaking": breaking,
+    "breaking_early": breaking_early,
     "csv_to_json_lines": csv_to_json_lines.app,
     "cured": cured,
     "digest": digest.app,

@@ -81,3 +81,11 @@ async def test_failure_after_the_first_byte_cuts_the_connection(server: Server) 
         assert await client.read(5) == b"first"
         with pytest.raises(Truncated):
             await client.rest()
+
+
+async def test_failure_after_the_first_byte_cuts_a_client_that_still_sends(server: Server) -> None:
+    async with connected(server) as client, asyncio.TaskGroup() as tasks:
+        await client.request("/breaking_early")
+        tasks.create_task(client.upload(BODY * 4))
+        with pytest.raises((Truncated, ConnectionError)):  # most servers reset it
+            await client.answer()

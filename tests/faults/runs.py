@@ -18,11 +18,13 @@ AT_ONCE: Final = 24  # as many as the pool of the applications has threads
 SETTLE: Final = 15.0
 
 # Idle connections, Hypercorn's and uvicorn's; granian closes at once what its client has closed.
+# Hypercorn counts a connection as idle until it has read its first head, and closes it then without
+# a word: on a machine that is busier than this allows for, a call would have no answer.
 KEEP_ALIVE: Final[Mapping[str, tuple[str, ...]]] = {
     "uvicorn-h11": ("--timeout-keep-alive=1",),
     "uvicorn-httptools": ("--timeout-keep-alive=1",),
-    "hypercorn-asyncio": ("--keep-alive=1",),
-    "hypercorn-trio": ("--keep-alive=1",),
+    "hypercorn-asyncio": ("--keep-alive=5",),
+    "hypercorn-trio": ("--keep-alive=5",),
     "granian": (),
 }
 

@@ -54,7 +54,7 @@ async def test_many_one_byte_chunks(server: Server) -> None:
     count = scaled(100_000)
     before = census(server.pid).resident
     what = Call(path="/upper", chunks=(b"x",) * 1000, limit=60)
-    # Hypercorn's idle timeout, a second here, begins with the connection. More at once than there
+    # Hypercorn's idle timeout begins with the connection. More at once than there
     # are workers keep its loop from reading the last heads in time, on a busy machine.
     room = asyncio.Semaphore(AT_ONCE)
 

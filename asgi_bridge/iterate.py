@@ -54,7 +54,8 @@ async def iterate_in_worker(
     """
     limits = Limits() if limits is None else limits
     portal = current_portal()
-    outlet: Outlet[T] = Outlet(portal, limits.response, timeout=limits.write_timeout)
+    # each item with the size that it was counted with: what is yielded may change
+    outlet: Outlet[tuple[T, int]] = Outlet(portal, limits.response, timeout=limits.write_timeout)
     interrupt = Interrupt()
     work = Work(partial(_run, iterable, outlet, interrupt), outlet)
     pool = _pool_of_loop() if pool is None else pool
@@ -63,8 +64,8 @@ async def iterate_in_worker(
         while True:
             batch = await outlet.take()
             while batch:
-                item = batch.popleft()
-                outlet.used(_size_of(item))
+                item, size = batch.popleft()
+                outlet.used(size)
                 yield item
     except EndOfStream:
         return
@@ -79,12 +80,13 @@ async def iterate_in_worker(
             logger.warning("a worker is still busy with %r after its iteration ended", iterable)
 
 
-def _run(iterable: Iterable[T], outlet: Outlet[T], interrupt: Interrupt) -> None:
+def _run(iterable: Iterable[T], outlet: Outlet[tuple[T, int]], interrupt: Interrupt) -> None:
     """Put every item, then close the iterable, here in its own thread, whatever happens."""
     try:
         with interrupt.here():
             for item in iterable:
-                outlet.put(item, _size_of(item))
+                size = _size_of(item)
+                outlet.put((item, size), size)
     finally:
         close = getattr(iterable, "close", None)
         if close is not None:

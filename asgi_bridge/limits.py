@@ -91,6 +91,9 @@ class Limits:
         for size in ("prefetch_bytes", "message_bytes", "spool_max_bytes"):
             if getattr(self, size) < 1:
                 raise ValueError(f"{size} must be at least 1, got {getattr(self, size)}")
+        for time in ("stall_timeout", "write_timeout"):  # which are looked for again and again
+            if getattr(self, time) == 0:
+                raise ValueError(f"{time} must be more than 0")
         if self.duplex not in ("auto", "full", "half"):
             raise ValueError(f"duplex is 'auto', 'full' or 'half', not {self.duplex!r}")
         for each in fields(self):

@@ -188,10 +188,11 @@ class Response(io.BufferedIOBase):
         if size > self.message_bytes:
             self.write(body)
             return
+        data = bytes(body)  # a view may not be contiguous, and only this takes such a one
         self.fix_head()
         if self.digest is not None:
-            self.digest.update(body)
-        self._outlet.keep(bytes(body))
+            self.digest.update(data)
+        self._outlet.keep(data)
         self._written = size
 
     def _put_pieces(self, data: bytes) -> None:

@@ -357,3 +357,18 @@ async def test_worker_inside_a_read_is_let_go(
     assert pool.statistics().busy == 0
     assert exchange.complete is (ending == "closed")
     assert lines(log) == []
+
+
+async def test_items_that_change_afterwards_give_back_the_room_that_they_took(
+    pool: WorkerPool,
+) -> None:
+    def lent() -> Iterator[bytearray]:
+        for _ in range(1000):
+            buffer = bytearray(b"abcdefgh")
+            yield buffer
+            buffer.clear()
+
+    limits = Limits(response=SMALL.response, write_timeout=WAIT)
+    with anyio.fail_after(WAIT):
+        items = [item async for item in iterate_in_worker(lent(), pool=pool, limits=limits)]
+    assert len(items) == 1000

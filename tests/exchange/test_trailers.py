@@ -99,9 +99,11 @@ def test_client_takes_trailers(te: bytes) -> None:
     assert takes_trailers(offering(te))
 
 
-@pytest.mark.parametrize("form", ["returned", "yielded", "longer than a message"])
+@pytest.mark.parametrize("form", ["returned", "yielded", "longer than a message", "view"])
 async def test_whole_body_has_its_digest_in_the_header(form: str) -> None:
-    def whole(request: Request, response: Response) -> bytes | list[bytes]:
+    def whole(request: Request, response: Response) -> bytes | list[bytes] | memoryview:
+        if form == "view":  # of every other byte
+            return memoryview(b"".join(bytes((each, 0)) for each in WHOLE))[::2]
         return [CHUNK, CHUNK * 2] if form == "yielded" else WHOLE
 
     limits = MANY if form == "longer than a message" else Limits()

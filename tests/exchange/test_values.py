@@ -37,6 +37,8 @@ from asgi_bridge.errors import (
         ({"prefetch_bytes": 0}, "prefetch_bytes must be at least 1, got 0"),
         ({"message_bytes": -1}, "message_bytes must be at least 1, got -1"),
         ({"read_timeout": -0.5}, "read_timeout must not be negative, got -0.5"),
+        ({"stall_timeout": 0}, "stall_timeout must be more than 0"),
+        ({"write_timeout": 0}, "write_timeout must be more than 0"),
         ({"drain_bytes": -1}, "drain_bytes must not be negative, got -1"),
         ({"duplex": "both"}, "duplex is 'auto', 'full' or 'half', not 'both'"),
         ({"max_body_bytes": -1}, "max_body_bytes must not be negative, got -1"),

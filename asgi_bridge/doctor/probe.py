@@ -15,7 +15,7 @@ from .checks.asking import Ask, get
 from .clients.base import Broken, Connection
 from .clients.h1 import H1Connection
 from .outcomes import Finding, Outcome
-from .processes import NotStarted, Processes
+from .processes import STARTING, NotStarted, Processes
 from .rows import Row, is_installed
 
 BARE: Final = "bare"
@@ -143,6 +143,8 @@ class Column:
     async def _work(self) -> None:
         while self._waiting:
             async with self._processes.serving(self._row, self._app) as port:
+                # gunicorn listens before its worker has loaded the application
+                await alive(self._row, port, self._processes.certificate, STARTING)
                 gone = False
                 while self._waiting and not gone:
                     name = self._waiting.popleft()
@@ -166,11 +168,11 @@ class Column:
         return await answer(check.ask, session, check.limit * times)
 
 
-async def alive(row: Row, port: int, certificate: Certificate | None) -> bool:
-    """Whether a server still answers anybody."""
+async def alive(row: Row, port: int, certificate: Certificate | None, limit: float = ALIVE) -> bool:
+    """Whether a server still answers anybody, within so many seconds."""
     async with Session(row, port, certificate) as session:
         with suppress(TimeoutError, Broken, OSError):
-            async with asyncio.timeout(ALIVE):
+            async with asyncio.timeout(limit):
                 return await get(await session.connect(), "/hello") == (200, b"hello")
     return False
 

@@ -92,7 +92,7 @@ def about(runs: list[dict[str, Any]], frameworks: list[Row]) -> Iterator[str]:
     yield f"Measured on {last['date']}: asgi_bridge {last['asgi_bridge']}, Python {last['python']}"
     yield f"on {last['system']}; {', '.join(sorted(versions, key=str.lower))};"
     titles = dict.fromkeys(title for row in frameworks for title in row["versions"].values())
-    yield f"{', '.join(title for title in titles if title[-1].isdigit())}."
+    yield f"{', '.join(titles)}."
 
 
 def server_table(rows: list[Row]) -> Iterator[str]:

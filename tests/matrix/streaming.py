@@ -11,7 +11,7 @@ from asgi_bridge.doctor.checks.bodies import FEW, LARGE, SENDERS, Pace
 from asgi_bridge.doctor.clients.base import BLOCK
 from asgi_bridge.doctor.outcomes import Finding, Outcome, intact
 from asgi_bridge.doctor.probe import Session, alive, answer, gone_after
-from asgi_bridge.doctor.processes import Processes
+from asgi_bridge.doctor.processes import STARTING, Processes
 from asgi_bridge.doctor.rows import Row
 from tests.frameworks.apps import ON_ASYNCIO
 from tests.frameworks.recipes import BEYOND_US, TAKEN_WHOLE
@@ -72,7 +72,14 @@ async def streamed(
     """
     findings: dict[str, Mapping[str, Finding]] = {}
     async with AsyncExitStack() as running:
-        port = await running.enter_async_context(processes.serving(row, app))
+
+        async def start() -> int:
+            port = await running.enter_async_context(processes.serving(row, app))
+            # gunicorn listens before its worker has loaded the applications
+            await alive(row, port, processes.certificate, STARTING)
+            return port
+
+        port = await start()
         for name in names:
             if not runs_on(row, name):
                 continue
@@ -82,7 +89,7 @@ async def streamed(
                     way: each if good(each) else gone_after(each) for way, each in it.items()
                 }
                 await running.aclose()
-                port = await running.enter_async_context(processes.serving(row, app))
+                port = await start()
     return findings
 
 

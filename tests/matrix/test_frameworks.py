@@ -60,7 +60,7 @@ def as_json(row: Row, bare: Findings, bridged: Findings) -> dict[str, Any]:
         "protocol": row.protocol,
         "tls": row.secure,
         "loop": row.loop,
-        "versions": {each.name: each.title for each in FRAMEWORKS},
+        "versions": {each.name: each.title for each in FRAMEWORKS if each.package},
         "bare": table(bare),
         "bridged": table(bridged),
     }

@@ -3,14 +3,14 @@
 from collections.abc import AsyncIterator
 from typing import Final
 
-from blacksheep import Application, Request, Response, StreamedContent
+from blacksheep import Application, Request, Response, Router, StreamedContent
 
 from asgi_bridge import BridgeMiddleware, iterate_in_worker, open_body
 from asgi_bridge.types import ASGIApp
 
 TYPE: Final = b"application/octet-stream"
 
-app: Final = Application()
+app: Final = Application(router=Router())  # the shared one is the recipe's
 
 
 @app.router.put("/open-body")

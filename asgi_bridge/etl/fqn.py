@@ -51,7 +51,9 @@ class FileAccess:
             raise Refused(400, "the file name has a NUL in it")
         real = os.path.realpath(fqn)
         allowed = not self._roots or any(is_inside(real, root) for root in self._roots)
-        if not allowed or any(is_inside(real, path) for path in self._never):
+        # The name itself, too: /proc has links that lead to any file, and out of the pod.
+        named = (real, os.path.normpath(fqn))
+        if not allowed or any(is_inside(name, path) for name in named for path in self._never):
             raise Refused(403, f"this server does not read '{fqn}'")
         return real
 

@@ -33,7 +33,16 @@ def test_sanitize(value: str, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/proc/self/environ", "/sys/kernel", "/dev/fd/0", "/dev", sys.executable, __file__]
+    "path",
+    [
+        "/proc/self/environ",
+        "/proc/self/root/etc/hostname",  # a link that leads to any file
+        "/sys/kernel",
+        "/dev/fd/0",
+        "/dev",
+        sys.executable,
+        __file__,
+    ],
 )
 def test_never(path: str) -> None:
     access = FileAccess((), [__file__])

@@ -138,6 +138,7 @@ def test_large_file(pod: Pod, tmp_path: Path) -> None:
         "/mnt/%2e%2e/%2e%2e/proc/self/environ",
         "proc/self/environ",
         "/proc/1/environ",
+        "/proc/self/root/etc/passwd",
         "/dev/fd/0",
         "/mnt/a\0b",
     ],

@@ -134,6 +134,8 @@ class Channel(ABC, Generic[T]):
                     self._chunks.append(last)
                 self._ending = error = EndOfStream() if error is None else error
                 self._ending_traceback = error.__traceback__
+            else:  # the sender is done, and so are the frames that it may have met it in
+                self._ending.__traceback__ = self._ending_traceback
             wake = self._receiver_waits
             self._receiver_waits = False
         if wake:
@@ -221,6 +223,16 @@ class Channel(ABC, Generic[T]):
             self._wake_receiver()
         if wake_sender:
             self._wake_sender()
+
+    def forget_frames(self) -> None:
+        """Let go the frames that an error came through; whoever had to see them has.
+
+        They hold what they worked on, and often this channel, which holds the error.
+        """
+        with self._lock:
+            self._ending_traceback = None
+            if self._ending is not None:
+                self._ending.__traceback__ = None
 
     def statistics(self) -> ChannelStatistics:
         """A consistent look at the channel, for tests and logs."""

@@ -73,6 +73,8 @@ class Outlet(Channel[T]):
             self.end(last=self._kept)
         else:
             self.end(error)
+            if self._ending is not error:  # nobody will meet it, and its frames hold us
+                error.__traceback__ = None
 
     # The task's end.
 

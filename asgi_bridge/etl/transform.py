@@ -92,7 +92,7 @@ class Transformation:
                 self._logger.error("the transform of %r failed", job.path, exc_info=error)
             if refused is error:
                 raise
-            raise refused from error
+        raise refused  # out here, without the failure: its frames hold the object
 
     # Buffered.
 

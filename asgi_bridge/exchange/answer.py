@@ -94,6 +94,7 @@ class Answer:
             # It ends here. Its frames hold us, and our output holds it; granian closes the
             # connection of a response that came before its request's end once nobody holds `send`.
             error.__traceback__ = None
+            self._output.forget_frames()
             return
         if over:
             await self._send_whole(batch)

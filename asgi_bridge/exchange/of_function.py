@@ -163,6 +163,8 @@ class HandlerExchange(Answer):
             if not isinstance(error, Exception) or not caused_by_disconnect(error):
                 raise
             logger.info("%s: %s", self, error)
+            error.__traceback__ = None  # as in _answer
+            self._output.forget_frames()
         finally:
             intake.portal.shutdown.discard(self)
             for each in (timer, self._patience):

@@ -338,6 +338,28 @@ def test_traceback_begins_where_the_error_came_from() -> None:
     assert names[-1] == "traced"
 
 
+def test_end_of_a_broken_channel_lets_the_senders_frames_go() -> None:
+    channel = Recorded().channel
+    channel.break_with(error := BrokenOff())
+    with pytest.raises(BrokenOff):
+        channel.put_nowait(b"", 0)
+    assert frames_of(error) > 0
+    channel.end()
+    assert frames_of(error) == 0
+
+
+def test_frames_are_let_go_for_good() -> None:
+    channel = Recorded().channel
+    channel.forget_frames()  # there are none yet
+    channel.end(error := traced(BrokenOff()))
+    channel.forget_frames()
+    assert frames_of(error) == 0
+    with pytest.raises(BrokenOff):
+        channel.take_nowait()
+    channel.end()
+    assert frames_of(error) == 0
+
+
 # Looks.
 
 

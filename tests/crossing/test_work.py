@@ -61,6 +61,20 @@ def test_what_the_call_raised_is_met_after_what_it_wrote() -> None:
     assert caught.value is error
 
 
+def test_what_nobody_will_meet_lets_its_frames_go() -> None:
+    output = Output()
+    error = ValueError("from the call")
+
+    def fail() -> None:
+        output.outlet.break_with(RuntimeError("before"))
+        raise error
+
+    do(output.work(fail))
+    assert error.__traceback__ is None
+    with pytest.raises(RuntimeError, match="before"):
+        output.outlet.take_held()
+
+
 class Unspeakable(BaseException):
     """One that cannot be shown."""
 

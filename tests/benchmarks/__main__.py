@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import Final
 
+from .etl import etl_rows
 from .footprint import memory_rows
 from .inmemory import chunks_rows, whole_rows
 from .lines import lines_rows
@@ -19,6 +20,7 @@ BENCHMARKS: Final[dict[str, Callable[[Settings], list[Row]]]] = {
     "requests": requests_rows,
     "hello": hello_rows,
     "memory": memory_rows,
+    "etl": etl_rows,
 }
 
 

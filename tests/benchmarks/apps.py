@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from asgi_bridge.types import ASGIApp, Message, Receive, Scope, Send
 
+from .etl_apps import buffered, streaming
+
 if TYPE_CHECKING:
     from a2wsgi.wsgi_typing import Environ, IterableChunks, StartResponse
 
@@ -199,6 +201,10 @@ APPS: Final = {
     "upper_aistore": App(upper_aistore, ("aistore", "starlette")),
     "upper_a2wsgi": App(upper_a2wsgi, ("a2wsgi",)),
     "upper_async": App(upper_async),
+    "etl_streaming": App(streaming("ours"), ("asgi_bridge", "aiohttp")),
+    "etl_streaming_aistore": App(streaming("aistore"), ("aistore", "fastapi")),
+    "etl_buffered": App(buffered("ours"), ("asgi_bridge", "aiohttp")),
+    "etl_buffered_aistore": App(buffered("aistore"), ("aistore", "fastapi")),
     "hello_bare": App(hello_bare),
     "hello_bare_bridged": App(bridged(hello_bare), ("asgi_bridge",)),
     "hello_fastapi": App(hello_fastapi, ("fastapi",)),

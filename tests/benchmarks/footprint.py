@@ -1,10 +1,11 @@
 """How much memory a long upload costs the server that handles it (Linux only)."""
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from .load import SMALL_BYTES, body_of, upload_rate, verify
+from .load import SMALL_BYTES, Address, body_of, upload_rate, verify
 from .paired import Unusable, alternate, progress
 from .report import Row, Target
 from .servers import serving
@@ -25,7 +26,7 @@ def memory_rows(settings: Settings) -> list[Row]:
         progress(label)
         ours, pure = alternate(
             {
-                app: functools.partial(peak_over_idle, server, app, body_bytes)
+                app: functools.partial(peak_over_idle, server, app, upload_of(body_bytes))
                 for app in ("upper_bridge", "upper_async")
             },
             runs=min(MOST_RUNS, settings.runs),
@@ -45,10 +46,18 @@ def memory_rows(settings: Settings) -> list[Row]:
     return rows
 
 
-def peak_over_idle(server: str, app: str, body_bytes: int) -> float:
-    """How far one upload raises the resident memory of a server above what it was at rest.
+def upload_of(body_bytes: int) -> Callable[[Address], object]:
+    """One PUT whose answer is read while it is written."""
+    return functools.partial(upload_rate, connections=1, body_bytes=body_bytes)
+
+
+def peak_over_idle(server: str, app: str, load: Callable[[Address], object]) -> float:
+    """How far a load raises the resident memory of a server above what it was at rest.
 
     The server is a new one, at rest after its first, small request.
+
+    Args:
+        load: called with the server's address.
 
     Returns:
         The difference in MiB.
@@ -61,7 +70,7 @@ def peak_over_idle(server: str, app: str, body_bytes: int) -> float:
         verify(running.address, "PUT", body, body.upper())
         (process / "clear_refs").write_text("5")  # VmHWM starts again from what is resident now
         idle_kib = status_kib(process, "VmRSS")
-        upload_rate(running.address, connections=1, body_bytes=body_bytes)
+        load(running.address)
         return (status_kib(process, "VmHWM") - idle_kib) / 1024
 
 

@@ -83,7 +83,7 @@ def requests_rows(settings: Settings) -> list[Row]:
     outcomes = compare(
         "uvicorn",
         ("upper_bridge", *peers),
-        _requests(settings, request),
+        requests_of(settings, request),
         put=True,
         runs=settings.runs,
     )
@@ -112,7 +112,7 @@ def hello_rows(settings: Settings) -> list[Row]:
         outcomes = compare(
             "uvicorn",
             (f"{app}_bridged", app),
-            _requests(settings, GET),
+            requests_of(settings, GET),
             put=False,
             runs=settings.runs,
         )
@@ -129,6 +129,7 @@ def hello_rows(settings: Settings) -> list[Row]:
     return rows
 
 
-def _requests(settings: Settings, request: bytes) -> Callable[[Address], float]:
+def requests_of(settings: Settings, request: bytes) -> Callable[[Address], float]:
+    """A load of one small request again and again."""
     seconds = REQUEST_SECONDS / (4 if settings.quick else 1)
     return functools.partial(request_rate, request=request, connections=CLIENTS, seconds=seconds)

@@ -90,6 +90,7 @@ class ETLApp:
         self._client = Client(settings)
         self._refuse = handler(refuse, pool=work.pool)
         self._bridged = BridgeMiddleware(self._watched)
+        self._alive = BridgeMiddleware(self._live)  # which hears of the server's shutdown
         self._socket = ObjectSocket(work, self._client, settings, streaming=streaming)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -100,7 +101,7 @@ class ETLApp:
             case "websocket":
                 await self._socket(scope, receive, send)
             case "lifespan":
-                await self._live(receive, send)
+                await self._alive(scope, receive, send)
             case other:
                 raise RuntimeError(f"an ETL server serves http and websocket, not {other!r}")
 
@@ -119,7 +120,7 @@ class ETLApp:
         else:
             await self._work({**scope, JOB: task.job}, receive, send)
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # lifespan.startup
         try:
             self._work.pool.open()

@@ -17,20 +17,10 @@ import anyio
 
 from asgi_bridge import BridgeMiddleware, HandlerApp, Request, Response, handler
 
+from .answers import Answer, Relay, answer_of
 from .asgi import Receive, Scope, Send, header_of, respond
 from .client import Client
-from .delivery import (
-    Answer,
-    Courier,
-    Hop,
-    Relay,
-    Run,
-    answer_of,
-    collect,
-    deliver,
-    hop_of,
-    refusal_from,
-)
+from .delivery import Courier, Hop, Run, collect, deliver, hop_of, refusal_from
 from .errors import Refused, refused_for
 from .fqn import sanitize_fqn
 from .pipeline import compose_upstream_url, parse_etl_pipeline

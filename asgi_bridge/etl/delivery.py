@@ -1,16 +1,15 @@
-# From the transform to the next hop, and from its answer to ours.
+# From the transform to the next hop.
 #
 # Rule 1: only a broken connection, and a 503 that says it is transient, are tried again, and only
 #         where the object can be made again. AIStore is told to send a one-shot body once more.
 # Rule 2: an upload is ended only for a transform that has completed. Everything else cuts it.
-# Rule 3: the answer of the next hop is read while the upload goes on, and relayed as it comes;
-#         what is short is whole before it starts.
-# Rule 4: nothing is tried again once the relay has begun.
+# Rule 3: the answer of the next hop is read while the upload goes on (see answers.py), and nothing
+#         is tried again once it is being relayed.
 """Delivery: an object to the next hop, with retries."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import aiohttp
@@ -18,38 +17,14 @@ import anyio
 
 from asgi_bridge import ExchangeOver
 
-from .asgi import Send, respond, send_chunk, start_response
-from .client import Client, next_chunk
+from .answers import PUT_LENGTH, Answer, Relay, answer_of, length_header
+from .client import Client
 from .errors import RETRY_REASON, TRANSIENT, HopBroken, Refused, refused_for
 from .pipeline import Pipeline, compose_etl_direct_put_url, is_http_url, is_target
 from .settings import Settings
 from .sinks import Sink, Upload, UploadPayload, WholePayload
 
-PUT_LENGTH: Final = "ais-direct-put-length"
 _LONGEST_PAUSE: Final = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the caller is told.
-
-    Attributes:
-        body: all of it; None where it has been relayed already.
-    """
-
-    status: int
-    body: bytes | None = b""
-    headers: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def transient(self) -> bool:
-        """Whether it asks for another try."""
-        return self.status == 503 and self.headers.get(RETRY_REASON) == TRANSIENT
-
-    async def send(self, send: Send) -> None:
-        """Send it, unless it has been relayed."""
-        if self.body is not None:
-            await respond(send, self.status, self.body, self.headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,47 +60,6 @@ def hop_of(pipeline: Pipeline, settings: Settings, path: str, etl_args: str) -> 
         )
     url = compose_etl_direct_put_url(pipeline.first, settings.target_url, path, etl_args)
     return Hop(url, {"Ais-Node-Url": pipeline.rest} if pipeline.rest else {}, to_target)
-
-
-class Relay:
-    """Where the answer of the next hop goes.
-
-    Args:
-        hold_bytes: an answer up to this size is whole before it starts; None for any size.
-        send: the caller's, for longer ones.
-    """
-
-    def __init__(self, hold_bytes: int | None, send: Send | None = None) -> None:
-        self._hold_bytes = hold_bytes
-        self._send = send
-
-    async def take(self, response: aiohttp.ClientResponse) -> bytes | None:
-        """Read an answer; None once it has been passed on.
-
-        Raises:
-            HopBroken: it was cut before anything was passed on.
-            ConnectionAbortedError: it was cut after that.
-        """
-        held = bytearray()
-        while self._hold_bytes is None or len(held) <= self._hold_bytes:
-            chunk = await next_chunk(response)
-            if not chunk:
-                return bytes(held)
-            held += chunk
-        assert self._send is not None, "a relay with a bound has somewhere to send to"
-        length = response.headers.get("Content-Length")
-        headers = {} if length is None else {"content-length": length}
-        await start_response(self._send, 200, headers)
-        chunk = bytes(held)
-        del held
-        try:
-            while chunk:
-                await send_chunk(self._send, chunk, last=False)
-                chunk = await next_chunk(response)
-        except HopBroken as error:
-            raise ConnectionAbortedError(f"the next hop's answer was cut: {error}") from error
-        await send_chunk(self._send, b"", last=True)
-        return None
 
 
 Attempt = Callable[[], Awaitable[Answer]]
@@ -174,11 +108,6 @@ async def deliver(attempt: Attempt, retries: int, *, replayable: bool) -> Answer
         detail = f"Direct put bailed (one-shot body): {failure}"
         refused = Refused(503, detail, {RETRY_REASON: TRANSIENT})
     return answer_of(refused)
-
-
-def answer_of(refused: Refused) -> Answer:
-    """A refusal as an answer."""
-    return Answer(refused.status_code, refused.detail.encode(), dict(refused.headers))
 
 
 class Courier:
@@ -279,10 +208,6 @@ class Courier:
         if not whole:
             raise HopBroken("the target answered before it had the whole object")
         return Answer(204, b"", length_header(size))
-
-
-def length_header(size: int) -> dict[str, str]:
-    return {PUT_LENGTH: str(size)} if size else {}
 
 
 def refusal_from(sink: Sink) -> Answer:

@@ -16,9 +16,10 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from asgi_bridge import HandlerApp
 
+from .answers import PUT_LENGTH, Answer, Relay
 from .asgi import Message, Receive, Scope, Send
 from .client import Client
-from .delivery import PUT_LENGTH, Answer, Courier, Relay, collect, deliver, hop_of
+from .delivery import Courier, collect, deliver, hop_of
 from .errors import Refused
 from .fqn import sanitize_fqn
 from .pipeline import InvalidPipelineError, parse_etl_pipeline

@@ -9,19 +9,10 @@ import pytest
 from aiohttp.abc import AbstractStreamWriter
 
 from asgi_bridge import ClientDisconnected
+from asgi_bridge.etl.answers import Answer, Relay, length_header
 from asgi_bridge.etl.asgi import Message, Scope, header_of
 from asgi_bridge.etl.client import Client
-from asgi_bridge.etl.delivery import (
-    Answer,
-    Courier,
-    Hop,
-    Relay,
-    Run,
-    collect,
-    deliver,
-    failure_in,
-    length_header,
-)
+from asgi_bridge.etl.delivery import Courier, Hop, Run, collect, deliver, failure_in
 from asgi_bridge.etl.errors import HopBroken, Refused
 from asgi_bridge.etl.settings import Settings
 from asgi_bridge.etl.sinks import Sink, Upload, UploadPayload, WholePayload

@@ -10,9 +10,9 @@ import pytest
 from asgi_lifespan import LifespanManager
 
 from asgi_bridge.etl import ETLServer
+from asgi_bridge.etl.answers import Answer
 from asgi_bridge.etl.asgi import ASGIApp, Message, Receive, Scope, Send
 from asgi_bridge.etl.client import Client
-from asgi_bridge.etl.delivery import Answer
 from asgi_bridge.etl.settings import Settings
 from asgi_bridge.etl.testing import FakeStage, FakeTarget
 from asgi_bridge.etl.websocket import ObjectSocket, frame_for, reason_of

@@ -256,8 +256,9 @@ async def test_conversation_may_be_slow_once_it_streams() -> None:
     assert (exchange.body, exchange.complete) == (b"xab", True)
 
 
-async def test_pace_that_is_kept() -> None:
-    limits = Limits(min_body_rate=1e-6, min_body_grace=0)
+@pytest.mark.parametrize("rate", [None, 1e-6])
+async def test_pace_that_is_kept(rate: float | None) -> None:
+    limits = Limits(min_body_rate=rate, min_body_grace=0)
     async with Exchange(BridgeMiddleware(bare, limits=limits), headers=CHUNKED) as exchange:
         await exchange.send_chunk(b"a")
         await exchange.end_body(b"b")

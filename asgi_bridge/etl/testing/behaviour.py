@@ -1,6 +1,7 @@
 """One request at a fake: read its body, do what was ordered or what is due."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -150,8 +151,7 @@ class Behaviour:
         if after_bytes is not None:
             # a close() with bytes unread would be a reset; so they are read, and thrown away
             with suppress(Cut):
-                for _ in self._conversation.body():
-                    continue
+                deque(self._conversation.body(), maxlen=0)
 
     def _stall(self, seconds: float) -> None:
         self._closing.wait(seconds)

@@ -145,8 +145,7 @@ class Response(io.BufferedIOBase):
             LengthMismatch: it passes the declared content-length; none of it is sent.
             TypeError: not a bytes-like object.
         """
-        if self._closed or get_ident() == self._loop_thread_id:
-            self._check()
+        self._check()
         data = chunk if type(chunk) is bytes else memoryview(chunk).tobytes()
         size = len(data)
         if not size:

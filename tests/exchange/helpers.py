@@ -13,11 +13,24 @@ import trio
 
 from asgi_bridge import WorkerPool
 from asgi_bridge.crossing.lines import Job
-from asgi_bridge.testing import AppState, Exchange, body
+from asgi_bridge.testing import AppState, Exchange, body, start
 from asgi_bridge.types import ASGIApp, Message, Receive, Scope, Send
 
 # Longest wait of a thread for a test, or of a test for a thread, in seconds.
 WAIT = 5.0
+
+# What a client of HTTP/1 gets of a server that shuts down, where nothing was sent before.
+SHUT_DOWN_503 = [
+    start(
+        503,
+        [
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"content-length", b"19"),
+            (b"connection", b"close"),
+        ],
+    ),
+    body(b"Service Unavailable"),
+]
 
 
 class Step:

@@ -21,7 +21,7 @@ from asgi_bridge.errors import ExchangeOver
 from asgi_bridge.testing import AppState, Exchange, body, start
 from asgi_bridge.types import Message
 
-from .helpers import Step, cancelled_unheard, ending, lines, settled, tasks_living
+from .helpers import SHUT_DOWN_503, Step, cancelled_unheard, ending, lines, settled, tasks_living
 
 pytestmark = pytest.mark.anyio
 
@@ -114,17 +114,6 @@ ERROR_500 = [
     start(500, [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"21")]),
     body(b"Internal Server Error"),
 ]
-ERROR_503 = [
-    start(
-        503,
-        [
-            (b"content-type", b"text/plain; charset=utf-8"),
-            (b"content-length", b"19"),
-            (b"connection", b"close"),
-        ],
-    ),
-    body(b"Service Unavailable"),
-]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +149,7 @@ SEND_FAILED = Expected(
 RECEIVE_FAILED = Expected(
     state=AppState.RAISED, raised=ServerFault, sent=ERROR_500, saw=ServerFault
 )
-SHUT_DOWN_WHILE_READING = Expected(sent=ERROR_503, saw=ServerShutdown, logged=1)
+SHUT_DOWN_WHILE_READING = Expected(sent=SHUT_DOWN_503, saw=ServerShutdown, logged=1)
 
 EXPECTED: dict[tuple[Fault, Stage], Expected] = {
     (Fault.HANDLER_RAISES, Stage.BEFORE_READING): REFUSED,
@@ -216,7 +205,7 @@ EXPECTED: dict[tuple[Fault, Stage], Expected] = {
     (Fault.RECEIVE_RAISES, Stage.AFTER_COMPLETION): COMPLETE,
     (Fault.SHUTDOWN, Stage.BEFORE_READING): SHUT_DOWN_WHILE_READING,
     (Fault.SHUTDOWN, Stage.IN_THE_BODY): SHUT_DOWN_WHILE_READING,
-    (Fault.SHUTDOWN, Stage.START_HELD): Expected(sent=ERROR_503, saw=GeneratorExit, logged=1),
+    (Fault.SHUTDOWN, Stage.START_HELD): Expected(sent=SHUT_DOWN_503, saw=GeneratorExit, logged=1),
     (Fault.SHUTDOWN, Stage.STREAMING): Expected(
         state=AppState.RAISED,
         raised=ServerShutdown,

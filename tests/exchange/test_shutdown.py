@@ -34,22 +34,11 @@ from asgi_bridge.crossing.signals import HEARD
 from asgi_bridge.testing import AppState, Exchange, body, request, scope_for, start
 from asgi_bridge.types import Message, Receive, Scope, Send
 
-from .helpers import WAIT, Step, cancelled_unheard, ending, lines, settled
+from .helpers import SHUT_DOWN_503, WAIT, Step, cancelled_unheard, ending, lines, settled
 
 pytestmark = pytest.mark.anyio
 
 AT_ONCE = Limits(shutdown_timeout=0.0)
-REFUSED_503 = [
-    start(
-        503,
-        [
-            (b"content-type", b"text/plain; charset=utf-8"),
-            (b"content-length", b"19"),
-            (b"connection", b"close"),
-        ],
-    ),
-    body(b"Service Unavailable"),
-]
 
 
 @contextmanager
@@ -112,7 +101,7 @@ async def test_handler_that_reads_is_let_go_when_its_time_is_over(
             await exchange.send_chunk(b"a")
             await reads.begun.reached()
             shutdown.hear()
-    assert exchange.sent == REFUSED_503
+    assert exchange.sent == SHUT_DOWN_503
     assert isinstance(reads.met, ServerShutdown)
     assert "PUT /: the server is shutting down" in one_warning(log)
 
@@ -125,7 +114,7 @@ async def test_no_connection_is_closed_by_a_header_in_http_2(pool: WorkerPool) -
             shutdown.hear()
             await exchange.expect_start()
             await exchange.end_body()
-    assert exchange.sent[0] == start(503, REFUSED_503[0]["headers"][:-1])
+    assert exchange.sent[0] == start(503, SHUT_DOWN_503[0]["headers"][:-1])
 
 
 async def test_handler_that_is_stuck_is_left_alone(
@@ -143,7 +132,7 @@ async def test_handler_that_is_stuck_is_left_alone(
         async with Exchange(app, receive=[request()]) as exchange:
             await begun.reached()
             shutdown.hear()
-    assert exchange.sent == REFUSED_503
+    assert exchange.sent == SHUT_DOWN_503
     go.take()
     first, second = lines(log)
     assert "the server is shutting down" in first[1]
@@ -199,7 +188,7 @@ async def test_application_that_receives(answers: bool, log: pytest.LogCaptureFi
             shutdown.hear()
             await settled()
             await exchange.end_body()
-    assert exchange.sent == REFUSED_503
+    assert exchange.sent == SHUT_DOWN_503
     assert [type(each) for each in met] == [ServerShutdown]
     assert one_warning(log)
 
@@ -257,7 +246,7 @@ async def test_handler_inside_the_middleware_is_logged_once(
             shutdown.hear()
             await settled()
             await exchange.end_body()
-    assert exchange.sent == REFUSED_503
+    assert exchange.sent == SHUT_DOWN_503
     assert isinstance(reads.met, ServerShutdown)
     assert one_warning(log)
 
@@ -271,7 +260,7 @@ async def test_request_that_comes_during_the_shutdown(pool: WorkerPool) -> None:
                 await exchange.send_chunk(b"a")
                 await settled()
                 await exchange.end_body()
-            assert exchange.sent == REFUSED_503
+            assert exchange.sent == SHUT_DOWN_503
             await settled()
 
 
@@ -362,7 +351,7 @@ async def test_end_of_the_last_lifespan_ends_what_runs(
             await exchange.end_body()
             shutdown.open(listen=False)
             assert shutdown.begun is None  # as if nothing had been
-    assert exchange.sent == REFUSED_503
+    assert exchange.sent == SHUT_DOWN_503
     assert one_warning(log) == "PUT /: the server has shut down"
 
 
@@ -405,7 +394,7 @@ async def test_signal_between_begin_and_end_of_the_lifespan(pool: WorkerPool) ->
                 signal.raise_signal(signal.SIGTERM)
                 await settled()
                 await exchange.end_body()
-            assert exchange.sent == REFUSED_503
+            assert exchange.sent == SHUT_DOWN_503
             assert heard == [signal.SIGTERM]
             told.set()
         assert signal.getsignal(signal.SIGTERM) is own
@@ -458,7 +447,7 @@ async def test_signal_of_the_loop_itself_still_comes(pool: WorkerPool) -> None:
             await settled()
             await exchange.end_body()
         shutdown.close()
-    assert exchange.sent == REFUSED_503
+    assert exchange.sent == SHUT_DOWN_503
     if not ("trio" in sys.modules and trio.lowlevel.in_trio_run()):
         asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
 
@@ -544,4 +533,4 @@ async def test_a_shutdown_drains_for_less_time(pool: WorkerPool) -> None:
         async with Exchange(app) as exchange:
             await exchange.send_chunk(b"a")
             shutdown.hear()
-    assert exchange.sent == REFUSED_503
+    assert exchange.sent == SHUT_DOWN_503

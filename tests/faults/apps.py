@@ -20,6 +20,8 @@ from asgi_bridge import BridgeMiddleware, Limits, Request, Response, WorkerPool,
 from asgi_bridge.crossing.lines import Job
 from asgi_bridge.types import ASGIApp, Receive, Scope, Send
 
+from ..mounting import mounted
+
 # Seconds; short, for what a test waits for. Everything else is as it comes.
 TIMEOUT: Final = float(os.environ.get("FAULTS_TIMEOUT", "1.5"))
 LIMITS: Final = Limits(
@@ -163,13 +165,4 @@ APPS: Final[dict[str, ASGIApp]] = {
 }
 
 
-async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Call the application that the path names, mounted there."""
-    if scope["type"] == "lifespan":
-        await receive()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await send({"type": "lifespan.shutdown.complete"})
-        return
-    name = scope["path"].split("/")[1]
-    await APPS[name]({**scope, "root_path": f"/{name}"}, receive, send)
+app: Final = mounted(APPS)

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from asgi_bridge.doctor.apps.sending import hello
-from asgi_bridge.types import ASGIApp, Receive, Scope, Send
+from asgi_bridge.types import ASGIApp
 
+from ..mounting import mounted
 from . import (
     bare,
     on_blacksheep,
@@ -48,23 +49,10 @@ WHOLE: Final = frozenset(("django/request",))
 ON_ASYNCIO: Final = ("django", "quart", "blacksheep", "falcon")
 
 
-def mounted(apps: Mapping[str, ASGIApp]) -> ASGIApp:
-    """An application that calls the one that the path names."""
-    by_mount: dict[str, ASGIApp] = {name.split("/")[0]: app for name, app in apps.items()}
-
-    async def call(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await receive()
-            await send({"type": "lifespan.startup.complete"})
-            await receive()
-            await send({"type": "lifespan.shutdown.complete"})
-            return
-        mount = scope["path"].split("/")[1]
-        await by_mount[mount]({**scope, "root_path": f"/{mount}"}, receive, send)
-
-    by_mount["hello"] = hello
-    return call
+def below(apps: Mapping[str, ASGIApp]) -> ASGIApp:
+    """All of them in one, and one that says hello."""
+    return mounted({**{name.split("/")[0]: app for name, app in apps.items()}, "hello": hello})
 
 
-app: Final = mounted(APPS)
-without: Final = mounted(BARE)
+app: Final = below(APPS)
+without: Final = below(BARE)

@@ -10,7 +10,7 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
 from asgi_bridge import BridgeMiddleware, HTTPError, Limits, Request, Response, handler
-from asgi_bridge.types import ASGIApp, Receive, Scope, Send
+from asgi_bridge.types import ASGIApp
 from examples import (
     bare_asgi,
     csv_to_json_lines,
@@ -21,6 +21,7 @@ from examples import (
     upper,
 )
 
+from ..mounting import mounted
 from . import afterwards
 
 
@@ -127,13 +128,4 @@ APPS: Final[Mapping[str, ASGIApp]] = {
 }
 
 
-async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Call the application that the path names, mounted there."""
-    if scope["type"] == "lifespan":
-        await receive()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await send({"type": "lifespan.shutdown.complete"})
-        return
-    name = scope["path"].split("/")[1]
-    await APPS[name]({**scope, "root_path": f"/{name}"}, receive, send)
+app: Final = mounted(APPS)

@@ -94,7 +94,7 @@ class Channel(ABC, Generic[T]):
         """
         with self._lock:
             if self._ending is not None:
-                raise self._ending.with_traceback(self._ending_traceback)
+                raise self._to_raise(self._ending)
             self._chunks.append(chunk)
             self._held = held = self._held + size
             room = held < self._high
@@ -114,7 +114,7 @@ class Channel(ABC, Generic[T]):
         """
         with self._lock:
             if self._ending is not None:
-                raise self._ending.with_traceback(self._ending_traceback)
+                raise self._to_raise(self._ending)
             self._sender_waits = self._sender_waits and self._held > self._low
             return not self._sender_waits
 
@@ -160,9 +160,14 @@ class Channel(ABC, Generic[T]):
                 self._chunks = deque()
                 return taken
             if self._ending is not None:
-                raise self._ending.with_traceback(self._ending_traceback)
+                raise self._to_raise(self._ending)
             self._receiver_waits = True
             return None
+
+    def _to_raise(self, ending: BaseException) -> BaseException:
+        if type(ending) is EndOfStream:
+            return EndOfStream()  # a new one each time: its frames hold us, and we hold the other
+        return ending.with_traceback(self._ending_traceback)
 
     def release(self, size: int) -> None:
         """Give back the room of chunks that were taken and are used up.
@@ -233,6 +238,14 @@ class Channel(ABC, Generic[T]):
             self._ending_traceback = None
             if self._ending is not None:
                 self._ending.__traceback__ = None
+
+    def forget(self, error: BaseException) -> None:
+        """Both ends are done: let go the error that was met, and have `error` met from now on.
+
+        What the old one came through is still wanted by whoever it went on to, so its frames stay.
+        """
+        with self._lock:
+            self._ending, self._ending_traceback = error, None
 
     def statistics(self) -> ChannelStatistics:
         """A consistent look at the channel, for tests and logs."""

@@ -232,7 +232,9 @@ class Answer:
             for message in messages:
                 await self._send(message)
         except OSError as error:  # ASGI, HTTP sub-spec 2.4: what send raises for a client that left
-            raise ClientDisconnected(f"the client went away: {error}") from error
+            # without its frames, which hold us: it stays with those that are told of it
+            cause = error.with_traceback(None)
+            raise ClientDisconnected(f"the client went away: {error}") from cause
         self._intake.sends += 1
 
     async def _refuse(self, error: Exception) -> None:
@@ -241,8 +243,11 @@ class Answer:
         await self._send_last(
             refusal.start, b"" if self._scope["method"] == "HEAD" else refusal.body
         )
-        if refusal.unexpected:
-            raise error
+        try:
+            if refusal.unexpected:
+                raise error
+        finally:
+            del error  # it holds this frame
 
 
 def body(chunk: bytes, *, more_body: bool) -> Message:

@@ -72,11 +72,13 @@ class AppExchange(Passing):
             else:
                 over = ExchangeOver(f"the exchange ended early: {error!r}")
                 reason = shutdown.reason(error) or over
-            await self._settle(error)
+            if not await self._settle(error):
+                raise
         finally:
             shutdown.discard(self)
-            if self._patience is not None:
-                self._patience.cancel()
+            patience, self._patience = self._patience, None
+            if patience is not None:
+                patience.cancel()
             if intake.untouched:
                 if self.gate.phase is not COMPLETE:
                     intake.response_complete()  # whoever claims the body from now on is too late
@@ -106,11 +108,11 @@ class AppExchange(Passing):
             intake.refused = error = TotalTimeout(f"the exchange took longer than {seconds} s")
             raise error
 
-    async def _settle(self, error: BaseException) -> None:
-        """See to what the application raised; raise it unless it ends here."""
+    async def _settle(self, error: BaseException) -> bool:
+        """See to what the application raised; whether it ends here."""
         intake, refusal = self.intake, self.intake.refusal
         if not isinstance(error, Exception):
-            raise error
+            return False
         if refusal is not None and self.gate.phase in _UNSENT and caused_by(error, refusal):
             await self._refuse(refusal)
         if refusal is not None and self.gate.phase is COMPLETE and caused_by(error, refusal):
@@ -121,9 +123,11 @@ class AppExchange(Passing):
             raise self._cut.with_traceback(None) from None  # whatever was made of it
         elif caused_by_disconnect(error):
             logger.info("%s: %s", intake, intake.gone_error() if intake.client_gone else error)
+            error.__traceback__ = None  # see answer.py
         else:
             await self._leave_answer()
-            raise error
+            return False
+        return True
 
     async def _finish(self) -> None:
         """The application returned without a complete response."""

@@ -131,9 +131,14 @@ class HandlerExchange(Answer):
         except BaseException:
             await self._call_off()
             raise
+        finally:
+            self._aside = None  # it holds what it raised, whose frames hold us
         error, self._aside_error = self._aside_error, None
-        if error is not None:
-            raise error
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error  # it holds this frame
 
     async def _call_off(self) -> None:
         """Cancel the task aside and wait for it: its own winding down is bounded."""
@@ -167,11 +172,18 @@ class HandlerExchange(Answer):
             self._output.forget_frames()
         finally:
             intake.portal.shutdown.discard(self)
-            for each in (timer, self._patience):
+            patience, self._patience = self._patience, None
+            for each in (timer, patience):
                 if each is not None:
                     each.cancel()
-            if not (self._job.over and intake.quiet):
+            if self._job.over and intake.quiet:
+                intake.let_go()
+            else:
                 await self._wind_down(reason)
+            if reason is not None and self._job.over:
+                # What is raised has frames that hold us; granian and a collector wait for them.
+                self.cut = None
+                self._output.forget(ExchangeOver("the exchange is over"))
 
     # Before the function runs.
 

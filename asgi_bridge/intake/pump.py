@@ -228,18 +228,26 @@ class Pump(RequestState):
         if self._route is not None:
             with anyio.move_on_after(self.limits.abandon_timeout, shield=True):
                 await self._route.aclose()
-        # The route and we hold each other. Granian closes the connection of a response that came
-        # before the end of its request once its receive() is held by nobody.
+        # Granian closes the connection of a response that came before the end of its request once
+        # its receive() is held by nobody.
         receive, self._server_receive = self._server_receive, _over
         if failed and receive is not _over and self._still_sent:
             self.portal.spawn_free(partial(self._sweep, receive))
         self.tell()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Let go those that hold us, so that no collector is needed to free what an exchange held.
+
+        That may be megabytes of chunks, and a collector comes by when it has counted objects.
+        """
+        self._route = self.wanted = self._on_gone = self._on_cut = self._on_ready = None
 
     @property
     def _still_sent(self) -> bool:
         """Whether the client still sends its body, for all that is known, and was invited to."""
         invited = announces_body(self._scope) and not self.framing.expects_continue
-        return self.body.coming and (self.body.received > 0 or invited)
+        return self.failure is None and self.body.coming and (self.body.received > 0 or invited)
 
     async def _sweep(self, receive: Receive) -> None:
         """Take in what still comes of an upload whose exchange has failed.

@@ -1,6 +1,7 @@
 """What the servers run under faults: one application, with all others below it by path."""
 
 import asyncio
+import gc
 import hashlib
 import json
 import os
@@ -103,13 +104,19 @@ async def health(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def state(scope: Scope, receive: Receive, send: Send) -> None:
-    """What this process still does: tasks, threads by the beginning of their names, workers."""
+    """What this process still does: tasks, threads by the beginning of their names, workers.
+
+    And how many blocks of memory Python has in use, garbage aside: what leaks makes more of them,
+    whatever the allocators below do with their heaps.
+    """
+    gc.collect()
     names = [thread.name.rpartition("-")[0] for thread in threading.enumerate()]
     seen: dict[str, Any] = {
         "pid": os.getpid(),
         "tasks": tasks(),
         "busy": POOL.statistics().busy + BUSY.statistics().busy,
         "pool": sum(name == "pool" for name in names),
+        "blocks": sys.getallocatedblocks(),
     }
     await answer(send, json.dumps(seen).encode())
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,6 +17,9 @@ AT_ONCE: Final = 24  # as many as the pool of the applications has threads
 # Seconds until a server has let go of connections that are over; Hypercorn keeps them for its
 # keep-alive timeout even if the client has closed them.
 SETTLE: Final = 15.0
+
+INTERVAL: Final = 1.2  # seconds between two looks
+KEPT: Final = 5.5  # and until Hypercorn has let go of a connection that is over
 
 # Idle connections, Hypercorn's and uvicorn's; granian closes at once what its client has closed.
 # Hypercorn counts a connection as idle until it has read its first head, and closes it then without
@@ -38,12 +42,14 @@ class State:
         busy: workers that still do something.
         tasks: on its loop.
         pool: threads of its pool.
+        blocks: of memory, that Python has in use.
     """
 
     census: Census
     busy: int
     tasks: int
     pool: int
+    blocks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +71,27 @@ class Run:
 async def look(server: Server) -> State:
     """See what there is of a server."""
     seen: dict[str, Any] = json.loads((await call(server.port, get("/state"))).body)
-    return State(census(server.pid), seen["busy"], seen["tasks"], seen["pool"])
+    return State(census(server.pid), seen["busy"], seen["tasks"], seen["pool"], seen["blocks"])
 
 
-async def look_when_settled(server: Server, before: State | None = None) -> State:
+async def look_when_settled(
+    server: Server, before: State | None = None, *, at_least: float = 0.0
+) -> State:
     """See what is left of a server once its connections are over, at the latest after `SETTLE`.
 
     Args:
         server: the one.
         before: what it was like; without it two looks in a row that agree are enough.
+        at_least: seconds that this takes in any case: `KEPT`, where what is seen is a `before` and
+            must not have in it what connections have left that are over.
     """
+    began = time.monotonic()
     seen = await look(server)
-    for _ in range(round(SETTLE / 1.2)):
-        # A look is a connection itself, so the next one comes when that is over.
-        await asyncio.sleep(1.2)
+    while time.monotonic() < began + SETTLE:
+        await asyncio.sleep(INTERVAL)
         last, seen = seen, await look(server)
-        if at_rest(seen, last if before is None else before):
+        settled = at_rest(seen, last if before is None else before)
+        if settled and time.monotonic() >= began + at_least:
             break
     return seen
 
@@ -97,7 +108,7 @@ def at_rest(state: State, before: State) -> bool:
 async def run_cells(server: Server) -> Run:
     """Have every cell happen to a server."""
     assert (await call(server.port, get("/warm"))).status == 200
-    before = await look_when_settled(server)
+    before = await look_when_settled(server, at_least=KEPT)
     position = len(server.log.read_text())
     turns = asyncio.Semaphore(AT_ONCE)
 
@@ -111,5 +122,5 @@ async def run_cells(server: Server) -> Run:
 
 
 def get(path: str) -> Call:
-    """A request without a body."""
-    return Call(path=path, declared=True)
+    """A request without a body, and the last of its connection: no server keeps that."""
+    return Call(path=path, declared=True, headers=[("connection", "close")])

@@ -10,6 +10,17 @@ from .soak import SERVERS, Tally, all_serving, soak
 
 MIB = 1024 * 1024
 HALF_AN_HOUR = 1800.0
+COLUMNS = (
+    "server",
+    "calls",
+    "MB",
+    "wrong",
+    "failed",
+    "memory, MiB",
+    "slope, KiB/min",
+    "blocks a call",
+    "left",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,14 +41,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def report(tallies: Sequence[Tally], seconds: float) -> None:
     """Print the table, and then what there is to complain of."""
     print(f"{seconds:.0f} s, {sum(each.calls.total() for each in tallies)} calls")
-    print("| server | calls | MB | wrong | failed | memory, MiB | slope, KiB/min | left |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| " + " | ".join(COLUMNS) + " |")
+    print("|---" * len(COLUMNS) + "|")
     for each in tallies:
-        memory = f"{each.watch.looks[0][1] / MIB:.0f} to {each.watch.peak / MIB:.0f}"
+        memory = f"{each.watch.first / MIB:.0f} to {each.watch.peak / MIB:.0f}"
         print(
             f"| {each.name} | {each.calls.total()} | {each.bytes / 1e6:.0f} | {each.wrongs} "
             f"| {each.failures} | {memory} | {each.watch.slope * 60 / 1024:.0f} "
-            f"| {each.left or 'nothing'} |"
+            f"| {each.blocks:+.2f} | {each.left or 'nothing'} |"
         )
     for each in tallies:
         for line in [*each.wrong, *each.failed]:

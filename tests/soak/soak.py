@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from ..faults.peer import call
-from ..faults.runs import KEEP_ALIVE, State, get, look_when_settled
+from ..faults.runs import KEEP_ALIVE, KEPT, State, get, look_when_settled
 from ..servers.processes import Server, serving
 from .traffic import KINDS
 from .watch import Watch
@@ -20,6 +20,9 @@ from .watch import Watch
 SERVERS: Final = ("uvicorn-httptools", "hypercorn-asyncio", "hypercorn-trio", "granian")
 CLIENTS: Final = 5  # of each server, at once
 SHOWN: Final = 20  # complaints that are kept
+# Of the time: then the traffic pauses for a look at a server that has met all of it. What has more
+# blocks in the end than then has a leak.
+FIRST_PART: Final = 0.3
 
 
 @dataclass(slots=True)
@@ -30,7 +33,8 @@ class Tally:
         calls: how many of each kind.
         wrong, failed: complaints, the first few; `wrongs` and `failures` count them all.
         bytes: how many came and went.
-        before, after: the server at rest.
+        later: how many of the calls came after the pause.
+        before, between, after: the server at rest: new, in the pause, in the end.
     """
 
     name: str
@@ -41,14 +45,23 @@ class Tally:
     wrongs: int = 0
     failures: int = 0
     bytes: int = 0
+    later: int = 0
     before: State | None = None
+    between: State | None = None
     after: State | None = None
+
+    @property
+    def blocks(self) -> float:
+        """Blocks of memory that each call after the pause has left."""
+        assert self.between is not None, "soak_one has looked"
+        assert self.after is not None, "soak_one has looked"
+        return (self.after.blocks - self.between.blocks) / max(1, self.later)
 
     @property
     def left(self) -> str:
         """What was not given back, in words; empty if all was."""
-        assert self.before is not None
-        assert self.after is not None
+        assert self.before is not None, "soak_one has looked"
+        assert self.after is not None, "soak_one has looked"
         before, after = self.before, self.after
         left = {
             "workers": after.busy,
@@ -79,20 +92,25 @@ async def soak(servers: Sequence[Server], seconds: float, seed: int) -> list[Tal
 async def soak_one(server: Server, seconds: float, seed: int) -> Tally:
     tally = Tally(server.name, Watch(server.pid))
     assert (await call(server.port, get("/warm"))).status == 200
-    tally.before = await look_when_settled(server)
-    deadline = time.monotonic() + seconds
+    tally.before = await look_when_settled(server, at_least=KEPT)
     watching = asyncio.create_task(tally.watch.run())
-    await asyncio.gather(
-        *(
-            client(server.port, tally, deadline, random.Random(f"{seed} {server.name} {number}"))
-            for number in range(CLIENTS)
-        )
-    )
+    dice = [random.Random(f"{seed} {server.name} {number}") for number in range(CLIENTS)]
+    await clients(server.port, tally, seconds * FIRST_PART, dice)
+    tally.between = await look_when_settled(server, tally.before)
+    earlier = tally.calls.total()
+    await clients(server.port, tally, seconds * (1 - FIRST_PART), dice)
+    tally.later = tally.calls.total() - earlier
     watching.cancel()
     with suppress(asyncio.CancelledError):
         await watching
     tally.after = await look_when_settled(server, tally.before)
     return tally
+
+
+async def clients(port: int, tally: Tally, seconds: float, dice: Sequence[random.Random]) -> None:
+    """Make calls for a time, as many at once as there are dice."""
+    deadline = time.monotonic() + seconds
+    await asyncio.gather(*(client(port, tally, deadline, each) for each in dice))
 
 
 async def client(port: int, tally: Tally, deadline: float, dice: random.Random) -> None:

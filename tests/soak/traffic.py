@@ -119,13 +119,26 @@ async def download(port: int, dice: random.Random) -> Verdict:
     return verdict(what, CYCLE * blocks, await call(port, what))
 
 
-async def raising(port: int, dice: random.Random) -> Verdict:
-    """An answer that has no end; a clean one would be wrong."""
-    blocks = dice.randint(1, 200)
-    what = bounded(Call(path=f"/raising?{blocks}", declared=True))
-    delivery = await call(port, what)
-    judged = verdict(what, CYCLE * blocks + b"never", delivery)
-    return Verdict(judged.wrong, "", judged.bytes)
+def raising(most: int) -> Kind:
+    """An answer that has no end; a clean one would be wrong, and so would be none at all.
+
+    Args:
+        most: chunks that are uploaded meanwhile, which nobody reads.
+    """
+
+    async def kind(port: int, dice: random.Random) -> Verdict:
+        blocks = dice.randint(1, 200)
+        chunks = (CHUNK,) * dice.randint(min(1, most), most)
+        order = dice.choice([Order.DUPLEX, Order.WRITE_FIRST])
+        declared = not chunks or dice.random() < 0.5  # see download
+        what = Call(path=f"/raising?{blocks}", chunks=chunks, declared=declared, order=order)
+        what = bounded(what)
+        delivery = await call(port, what)
+        judged = verdict(what, CYCLE * blocks + b"never", delivery)
+        unheard = "never heard of the failure" if delivery.end is End.NEVER else ""
+        return Verdict(judged.wrong, unheard, judged.bytes)
+
+    return kind
 
 
 async def tiny(port: int, dice: random.Random) -> Verdict:
@@ -170,7 +183,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "faults, sync endpoint": faulty("/bridged/sync"),
     "one-byte segments": bent(Do.SPLIT),
     "late segments": bent(Do.DELAY),
-    "no end": raising,
+    "no end": raising(0),
+    "no end, while it uploads": raising(400),
     "too long (413)": too_long,
     "crowd (503)": crowd,
 }

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from ..faults.census import census
 
 INTERVAL = 0.5  # seconds between two looks
-WARM_UP = 0.3  # of the time: memory is expected to grow until every thread has been used
+# Of the time. Memory is expected to grow until every thread has been used, and the heap that the C
+# library gives each of them has met the worst that the traffic has for it.
+WARM_UP = 0.5
 
 
 @dataclass(slots=True)
@@ -28,6 +30,11 @@ class Watch:
             seen = await asyncio.to_thread(census, self.pid)
             self.looks.append((time.monotonic() - began, seen.resident))
             await asyncio.sleep(INTERVAL)
+
+    @property
+    def first(self) -> int:
+        """The memory that it began with, in bytes."""
+        return self.looks[0][1]
 
     @property
     def settled(self) -> list[tuple[float, int]]:

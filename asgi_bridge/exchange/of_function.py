@@ -36,6 +36,7 @@ from ..trailers import Digest
 from ..types import Scope, Send
 from ..writer import Response
 from .answer import Answer
+from .patience import keep_place
 
 logger: Final = logging.getLogger("asgi_bridge")
 
@@ -62,6 +63,7 @@ class HandlerExchange(Answer):
     _begins: Begins | None = None  # None until the pool has been asked
     _aside: Running | None = None  # where the exchange goes on while the body comes
     _aside_error: BaseException | None = None  # what that raised
+    _place: Running | None = None  # notices that the client has stopped while we stand in line
 
     def __init__(
         self,
@@ -173,7 +175,8 @@ class HandlerExchange(Answer):
         finally:
             intake.portal.shutdown.discard(self)
             patience, self._patience = self._patience, None
-            for each in (timer, patience):
+            place, self._place = self._place, None
+            for each in (timer, patience, place):
                 if each is not None:
                     each.cancel()
             if self._job.over and intake.quiet:
@@ -209,7 +212,12 @@ class HandlerExchange(Answer):
             intake.on_gone(self._client_gone)
             if self._invited:
                 intake.watch()  # a client that leaves the line makes room in it
+                self._place = keep_place(intake, self._stands, self.abort)
         return begins
+
+    def _stands(self) -> bool:
+        """Whether we stand in line."""
+        return self._job.line is not None
 
     def _promote(self) -> None:
         self._pool.promote(self._job)

@@ -1,4 +1,4 @@
-"""What notices that a client takes nothing any more."""
+"""What notices that a client takes nothing any more, or sends nothing while it stands in line."""
 
 from collections.abc import Callable
 from functools import partial
@@ -6,8 +6,9 @@ from functools import partial
 import anyio
 
 from ..crossing.portal import Running
-from ..errors import WriteTimeout
+from ..errors import ReadTimeout, WriteTimeout
 from ..intake import Intake
+from ..protocol.pace import nothing_came
 
 
 def be_patient(intake: Intake, abort: Callable[[WriteTimeout], None]) -> Running | None:
@@ -36,3 +37,41 @@ async def _lose_patience(
             abort(WriteTimeout(f"the client took no response bytes for {seconds} s"))
             return
         seen = intake.sends
+
+
+def keep_place(
+    intake: Intake, stands: Callable[[], bool], give_up: Callable[[ReadTimeout], None]
+) -> Running | None:
+    """Have `give_up` called for a request whose client sends nothing while it stands in line.
+
+    A worker that it got would only wait for `Limits.read_timeout` again, and all behind it with it:
+    three hundred uploads that stop would hold up everyone for eight times that.
+
+    Args:
+        intake: the request.
+        stands: whether it still stands in line.
+        give_up: called at most once.
+
+    Returns:
+        The task that looks, to be cancelled; None where there is no limit.
+    """
+    seconds = intake.limits.read_timeout
+    if seconds is None:
+        return None
+    return intake.portal.spawn(partial(_lose_place, intake, seconds, stands, give_up))
+
+
+async def _lose_place(
+    intake: Intake,
+    seconds: float,
+    stands: Callable[[], bool],
+    give_up: Callable[[ReadTimeout], None],
+) -> None:
+    body = intake.body
+    while stands() and intake.expected:
+        seen = body.received
+        await anyio.sleep(seconds)
+        # a client that we do not read from has not stopped
+        if body.received == seen and not intake.full and stands() and intake.expected:
+            give_up(nothing_came(seconds))
+            return

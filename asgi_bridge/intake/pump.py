@@ -31,8 +31,15 @@ SHUTDOWN_DRAIN: Final = 0.5
 
 
 class Pump(RequestState):
-    """One request, of which messages are fetched. Threads: the loop's."""
+    """One request, of which messages are fetched.
 
+    Attributes:
+        full: whether nothing is fetched because there is no room for it.
+
+    Threads: the loop's.
+    """
+
+    full = False
     _route: Route | None = None  # made when something comes, or a reader
     _whole = b""  # a claimed body that came with one message, and went no way yet
     _pump: Running | None = None
@@ -132,8 +139,10 @@ class Pump(RequestState):
                     break
                 # once the body has ended only the disconnect can come, which needs no room
                 while not has_room and body.coming:
+                    self.full = True
                     await route.make_room()
                     has_room = route.sink.has_room()
+                self.full = False
         except Exception as error:
             self._receive_failed(error)
         except BaseException as error:

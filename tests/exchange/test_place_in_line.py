@@ -1,0 +1,101 @@
+"""Requests that stand in line for a worker while their clients send nothing, or on and on."""
+
+import anyio
+import pytest
+
+from asgi_bridge import Limits, Request, Response, WorkerPool, handler
+from asgi_bridge.protocol.watermarks import Watermarks
+from asgi_bridge.testing import Exchange
+
+from .helpers import Step, settled
+
+pytestmark = pytest.mark.anyio
+
+SOON = 0.05
+
+
+class Holder:
+    """A handler that keeps the only worker until it is told."""
+
+    def __init__(self) -> None:
+        self.begun = Step()
+        self.over = Step()
+
+    def __call__(self, request: Request, response: Response) -> bytes:
+        self.begun.take()
+        self.over.wait()
+        return b"held"
+
+
+class Reader:
+    """A handler that reads; whether it was called."""
+
+    called = False
+
+    def __call__(self, request: Request, response: Response) -> bytes:
+        self.called = True
+        return request.body.read()
+
+
+@pytest.mark.parametrize("sent", [1, 100_000], ids=["unready", "ready"])
+async def test_client_that_stops_loses_its_place(sent: int) -> None:
+    holder, reader = Holder(), Reader()
+    limits = Limits(read_timeout=SOON, drain_timeout=SOON)
+    with WorkerPool(size=1) as pool:
+        async with Exchange(handler(holder, pool=pool)) as first:
+            await first.end_body()
+            await holder.begun.reached()
+            async with Exchange(handler(reader, pool=pool, limits=limits)) as second:
+                await second.send_chunk(b"s" * sent)
+                await second.until_sent(2)
+            assert pool.statistics().ready + pool.statistics().unready == 0
+            holder.over.take()
+    assert (second.status, second.complete) == (408, True)
+    assert not reader.called
+
+
+async def test_client_that_goes_on_keeps_its_place() -> None:
+    holder, reader = Holder(), Reader()
+    with WorkerPool(size=1) as pool:
+        async with Exchange(handler(holder, pool=pool)) as first:
+            await first.end_body()
+            await holder.begun.reached()
+            limits = Limits(read_timeout=1.0)
+            async with Exchange(handler(reader, pool=pool, limits=limits)) as second:
+                for _ in range(6):
+                    await second.send_chunk(b"s")
+                    await anyio.sleep(0.25)  # in time, on a busy machine too
+                holder.over.take()
+                await second.end_body()
+    assert (second.status, second.body) == (200, b"s" * 6)
+
+
+async def test_client_that_is_not_read_from_keeps_its_place() -> None:
+    holder, reader = Holder(), Reader()
+    limits = Limits(read_timeout=SOON, prefetch_bytes=4, request=Watermarks(high=4, low=2))
+    with WorkerPool(size=1) as pool:
+        async with Exchange(handler(holder, pool=pool)) as first:
+            await first.end_body()
+            await holder.begun.reached()
+            async with Exchange(handler(reader, pool=pool, limits=limits)) as second:
+                await second.send_chunk(b"full!")
+                await settled()
+                await second.end_body(b" end")
+                await anyio.sleep(3 * SOON)
+                holder.over.take()
+    assert (second.status, second.body) == (200, b"full! end")
+
+
+async def test_without_a_limit_nobody_looks() -> None:
+    holder, reader = Holder(), Reader()
+    limits = Limits(read_timeout=None)
+    with WorkerPool(size=1) as pool:
+        async with Exchange(handler(holder, pool=pool)) as first:
+            await first.end_body()
+            await holder.begun.reached()
+            async with Exchange(handler(reader, pool=pool, limits=limits)) as second:
+                await second.send_chunk(b"a")
+                await settled()
+                holder.over.take()
+                await second.end_body(b"b")
+    assert (second.status, second.body) == (200, b"ab")

@@ -3,6 +3,7 @@
 import asyncio
 import faulthandler
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -13,7 +14,7 @@ from .soak import SERVERS, all_serving, soak
 from .traffic import KINDS
 
 SECONDS = 60.0
-LONGEST = 240.0  # seconds, for all of it; others have a minute
+LONGEST = 240.0  # seconds, for all of it, with its looks; other tests have a minute
 MIB = 1024 * 1024
 # Of anonymous memory, over a server that has its threads: buffers, heaps that were not given back.
 GROWTH = 64 * MIB
@@ -31,7 +32,7 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Server]]:
 
 
 def test_soak(servers: list[Server], capsys: pytest.CaptureFixture[str]) -> None:
-    faulthandler.dump_traceback_later(LONGEST, exit=True)
+    faulthandler.dump_traceback_later(LONGEST, exit=True, file=sys.__stderr__)
     tallies = asyncio.run(soak(servers, SECONDS, seed=1))
     report(tallies, SECONDS)
     table = capsys.readouterr().out

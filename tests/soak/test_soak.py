@@ -32,6 +32,7 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Server]]:
 
 
 def test_soak(servers: list[Server], capsys: pytest.CaptureFixture[str]) -> None:
+    assert sys.__stderr__ is not None, "a test has one"
     faulthandler.dump_traceback_later(LONGEST, exit=True, file=sys.__stderr__)
     tallies = asyncio.run(soak(servers, SECONDS, seed=1))
     report(tallies, SECONDS)

@@ -9,6 +9,7 @@ from ..crossing.portal import Running
 from ..errors import ReadTimeout, WriteTimeout
 from ..intake import Intake
 from ..protocol.pace import nothing_came
+from ..protocol.request import OPEN
 
 
 def be_patient(intake: Intake, abort: Callable[[WriteTimeout], None]) -> Running | None:
@@ -68,10 +69,12 @@ async def _lose_place(
     give_up: Callable[[ReadTimeout], None],
 ) -> None:
     body = intake.body
-    while stands() and intake.expected:
+    # one that was refused, or whose receive() failed, is answered for that, and in its turn
+    while stands() and body.phase is OPEN and intake.failure is None:
         seen = body.received
         await anyio.sleep(seconds)
+        owes = body.phase is OPEN and intake.failure is None and intake.expected
         # a client that we do not read from has not stopped
-        if body.received == seen and not intake.full and stands() and intake.expected:
+        if owes and body.received == seen and not intake.full and stands():
             give_up(nothing_came(seconds))
             return

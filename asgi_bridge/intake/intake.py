@@ -198,7 +198,8 @@ class Intake(Pump):
         loop_thread_id = self.portal.thread_id
         here = threading.get_ident() == loop_thread_id
         ended = self._body is not None and self._body.phase is ENDED
-        if here and ended:  # needs no channel
+        # What came whole needs no channel; after the response it may be drained, or gone.
+        if here and ended and not self._response_complete:
             if self._route is None:
                 whole, self._whole = self._whole, b""
                 return BodyReader(None, loop_thread_id, deque((whole,) if whole else ()))

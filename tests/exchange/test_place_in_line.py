@@ -1,13 +1,14 @@
 """Requests that stand in line for a worker while their clients send nothing, or on and on."""
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from asgi_bridge import Limits, Request, Response, WorkerPool, handler
 from asgi_bridge.protocol.watermarks import Watermarks
 from asgi_bridge.testing import Exchange
 
-from .helpers import Step, settled
+from .helpers import WAIT, Step, settled
 
 pytestmark = pytest.mark.anyio
 
@@ -35,6 +36,13 @@ class Reader:
     def __call__(self, request: Request, response: Response) -> bytes:
         self.called = True
         return request.body.read()
+
+
+async def in_line(pool: WorkerPool) -> None:
+    """Until a request that is ready stands in line; its own polling is never at rest."""
+    with anyio.fail_after(WAIT):
+        while not pool.statistics().ready:
+            await anyio.lowlevel.checkpoint()
 
 
 @pytest.mark.parametrize("sent", [1, 100_000], ids=["unready", "ready"])
@@ -79,7 +87,7 @@ async def test_client_that_is_not_read_from_keeps_its_place() -> None:
             await holder.begun.reached()
             async with Exchange(handler(reader, pool=pool, limits=limits)) as second:
                 await second.send_chunk(b"full!")
-                await settled()
+                await in_line(pool)
                 await second.end_body(b" end")
                 await anyio.sleep(3 * SOON)
                 holder.over.take()
@@ -99,3 +107,40 @@ async def test_without_a_limit_nobody_looks() -> None:
                 holder.over.take()
                 await second.end_body(b"b")
     assert (second.status, second.body) == (200, b"ab")
+
+
+async def test_request_that_is_too_long_is_refused_for_that_in_its_turn() -> None:
+    holder, reader = Holder(), Reader()
+    limits = Limits(read_timeout=SOON, drain_timeout=SOON, max_body_bytes=10)
+    with WorkerPool(size=1) as pool:
+        async with Exchange(handler(holder, pool=pool)) as first:
+            await first.end_body()
+            await holder.begun.reached()
+            async with Exchange(handler(reader, pool=pool, limits=limits)) as second:
+                await second.send_chunk(b"s" * 20)
+                await anyio.sleep(3 * SOON)
+                holder.over.take()
+                await second.until_sent(2)
+    assert (second.status, reader.called) == (413, True)
+
+
+async def fail_in_line(exchange: Exchange, holder: Holder) -> None:
+    async with exchange:
+        await exchange.send_chunk(b"s")
+        exchange.fail_receive(RuntimeError("on purpose"))
+        await anyio.sleep(3 * SOON)
+        holder.over.take()
+        await exchange.until_sent(2)
+
+
+async def test_failure_of_receive_is_met_in_its_turn() -> None:
+    holder, reader = Holder(), Reader()
+    limits = Limits(read_timeout=SOON)
+    with WorkerPool(size=1) as pool:
+        async with Exchange(handler(holder, pool=pool)) as first:
+            await first.end_body()
+            await holder.begun.reached()
+            second = Exchange(handler(reader, pool=pool, limits=limits))
+            with pytest.raises(RuntimeError, match="on purpose"):
+                await fail_in_line(second, holder)
+    assert (second.status, reader.called) == (500, True)

@@ -69,12 +69,13 @@ async def _lose_place(
     give_up: Callable[[ReadTimeout], None],
 ) -> None:
     body = intake.body
-    # one that was refused, or whose receive() failed, is answered for that, and in its turn
-    while stands() and body.phase is OPEN and intake.failure is None:
-        seen = body.received
+    seen = body.received
+    while True:
         await anyio.sleep(seconds)
-        owes = body.phase is OPEN and intake.failure is None and intake.expected
+        if not stands() or body.phase is not OPEN or intake.failure is not None:
+            return  # what was refused, or whose receive() failed, is answered for that, in its turn
         # a client that we do not read from has not stopped
-        if owes and body.received == seen and not intake.full and stands():
+        if body.received == seen and intake.expected and not intake.full:
             give_up(nothing_came(seconds))
             return
+        seen = body.received

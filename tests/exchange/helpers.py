@@ -11,7 +11,7 @@ import anyio.to_thread
 import pytest
 import trio
 
-from asgi_bridge import WorkerPool
+from asgi_bridge import Request, Response, WorkerPool
 from asgi_bridge.crossing.lines import Job
 from asgi_bridge.testing import AppState, Exchange, body, start
 from asgi_bridge.types import ASGIApp, Message, Receive, Scope, Send
@@ -56,6 +56,19 @@ class Step:
     async def reached(self) -> None:
         """Wait for it; in a task."""
         await anyio.to_thread.run_sync(self.wait)
+
+
+class Held:
+    """A handler that says when it has begun and goes on when it may."""
+
+    def __init__(self) -> None:
+        self.begun = Step()
+        self.step = Step()
+
+    def __call__(self, request: Request, response: Response) -> bytes:
+        self.begun.take()
+        self.step.wait()
+        return request.body.read()
 
 
 class PromptPool(WorkerPool):

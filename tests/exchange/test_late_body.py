@@ -9,6 +9,8 @@ from asgi_bridge import BridgeMiddleware, ExchangeOver, open_body
 from asgi_bridge.testing import request, scope_for
 from asgi_bridge.types import Message, Receive, Scope, Send
 
+from .helpers import WAIT
+
 pytestmark = pytest.mark.anyio
 
 WHOLE = [request(b"whole", more_body=False)]
@@ -40,5 +42,5 @@ async def test_body_is_not_to_be_had_after_the_response(body: list[Message]) -> 
 
     size = b"%d" % sum(len(each["body"]) for each in body)
     scope = scope_for(method="PUT", headers=[(b"content-length", size)])
-    with anyio.fail_after(5):
+    with anyio.fail_after(WAIT):
         await BridgeMiddleware(app)(scope, receive, send)

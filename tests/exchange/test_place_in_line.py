@@ -1,5 +1,8 @@
 """Requests that stand in line for a worker while their clients send nothing, or on and on."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import anyio
 import anyio.lowlevel
 import pytest
@@ -8,24 +11,11 @@ from asgi_bridge import Limits, Request, Response, WorkerPool, handler
 from asgi_bridge.protocol.watermarks import Watermarks
 from asgi_bridge.testing import Exchange
 
-from .helpers import WAIT, Step, settled
+from .helpers import WAIT, Held, Step, settled
 
 pytestmark = pytest.mark.anyio
 
 SOON = 0.05
-
-
-class Holder:
-    """A handler that keeps the only worker until it is told."""
-
-    def __init__(self) -> None:
-        self.begun = Step()
-        self.over = Step()
-
-    def __call__(self, request: Request, response: Response) -> bytes:
-        self.begun.take()
-        self.over.wait()
-        return b"held"
 
 
 class Reader:
@@ -38,6 +28,16 @@ class Reader:
         return request.body.read()
 
 
+@asynccontextmanager
+async def taken(pool: WorkerPool) -> AsyncIterator[Step]:
+    """The pool's only worker is taken, until the step is."""
+    holder = Held()
+    async with Exchange(handler(holder, pool=pool)) as exchange:
+        await exchange.end_body()
+        await holder.begun.reached()
+        yield holder.step
+
+
 async def in_line(pool: WorkerPool) -> None:
     """Until a request that is ready stands in line; its own polling is never at rest."""
     with anyio.fail_after(WAIT):
@@ -47,100 +47,88 @@ async def in_line(pool: WorkerPool) -> None:
 
 @pytest.mark.parametrize("sent", [1, 100_000], ids=["unready", "ready"])
 async def test_client_that_stops_loses_its_place(sent: int) -> None:
-    holder, reader = Holder(), Reader()
+    reader = Reader()
     limits = Limits(read_timeout=SOON, drain_timeout=SOON)
     with WorkerPool(size=1) as pool:
-        async with Exchange(handler(holder, pool=pool)) as first:
-            await first.end_body()
-            await holder.begun.reached()
+        async with taken(pool) as over:
             async with Exchange(handler(reader, pool=pool, limits=limits)) as second:
                 await second.send_chunk(b"s" * sent)
                 await second.until_sent(2)
             assert pool.statistics().ready + pool.statistics().unready == 0
-            holder.over.take()
+            over.take()
     assert (second.status, second.complete) == (408, True)
     assert not reader.called
 
 
 async def test_client_that_goes_on_keeps_its_place() -> None:
-    holder, reader = Holder(), Reader()
+    reader = Reader()
     with WorkerPool(size=1) as pool:
-        async with Exchange(handler(holder, pool=pool)) as first:
-            await first.end_body()
-            await holder.begun.reached()
+        async with taken(pool) as over:
             limits = Limits(read_timeout=1.0)
             async with Exchange(handler(reader, pool=pool, limits=limits)) as second:
                 for _ in range(6):
                     await second.send_chunk(b"s")
                     await anyio.sleep(0.25)  # in time, on a busy machine too
-                holder.over.take()
+                over.take()
                 await second.end_body()
     assert (second.status, second.body) == (200, b"s" * 6)
 
 
 async def test_client_that_is_not_read_from_keeps_its_place() -> None:
-    holder, reader = Holder(), Reader()
+    reader = Reader()
     limits = Limits(read_timeout=SOON, prefetch_bytes=4, request=Watermarks(high=4, low=2))
     with WorkerPool(size=1) as pool:
-        async with Exchange(handler(holder, pool=pool)) as first:
-            await first.end_body()
-            await holder.begun.reached()
+        async with taken(pool) as over:
             async with Exchange(handler(reader, pool=pool, limits=limits)) as second:
                 await second.send_chunk(b"full!")
                 await in_line(pool)
                 await second.end_body(b" end")
                 await anyio.sleep(3 * SOON)
-                holder.over.take()
+                over.take()
     assert (second.status, second.body) == (200, b"full! end")
 
 
 async def test_without_a_limit_nobody_looks() -> None:
-    holder, reader = Holder(), Reader()
+    reader = Reader()
     limits = Limits(read_timeout=None)
     with WorkerPool(size=1) as pool:
-        async with Exchange(handler(holder, pool=pool)) as first:
-            await first.end_body()
-            await holder.begun.reached()
+        async with taken(pool) as over:
             async with Exchange(handler(reader, pool=pool, limits=limits)) as second:
                 await second.send_chunk(b"a")
                 await settled()
-                holder.over.take()
+                over.take()
                 await second.end_body(b"b")
     assert (second.status, second.body) == (200, b"ab")
 
 
 async def test_request_that_is_too_long_is_refused_for_that_in_its_turn() -> None:
-    holder, reader = Holder(), Reader()
+    reader = Reader()
     limits = Limits(read_timeout=SOON, drain_timeout=SOON, max_body_bytes=10)
     with WorkerPool(size=1) as pool:
-        async with Exchange(handler(holder, pool=pool)) as first:
-            await first.end_body()
-            await holder.begun.reached()
+        async with taken(pool) as over:
             async with Exchange(handler(reader, pool=pool, limits=limits)) as second:
                 await second.send_chunk(b"s" * 20)
                 await anyio.sleep(3 * SOON)
-                holder.over.take()
+                over.take()
                 await second.until_sent(2)
     assert (second.status, reader.called) == (413, True)
 
 
-async def fail_in_line(exchange: Exchange, holder: Holder) -> None:
+async def fail_in_line(exchange: Exchange, over: Step) -> None:
     async with exchange:
         await exchange.send_chunk(b"s")
         exchange.fail_receive(RuntimeError("on purpose"))
         await anyio.sleep(3 * SOON)
-        holder.over.take()
+        over.take()
         await exchange.until_sent(2)
 
 
 async def test_failure_of_receive_is_met_in_its_turn() -> None:
-    holder, reader = Holder(), Reader()
+    reader = Reader()
     limits = Limits(read_timeout=SOON)
     with WorkerPool(size=1) as pool:
-        async with Exchange(handler(holder, pool=pool)) as first:
-            await first.end_body()
-            await holder.begun.reached()
+        async with taken(pool) as over:
             second = Exchange(handler(reader, pool=pool, limits=limits))
             with pytest.raises(RuntimeError, match="on purpose"):
-                await fail_in_line(second, holder)
+                await fail_in_line(second, over)
     assert (second.status, reader.called) == (500, True)

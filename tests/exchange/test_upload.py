@@ -9,7 +9,7 @@ from asgi_bridge.protocol.watermarks import Watermarks
 from asgi_bridge.testing import AppState, Exchange, body, request, start
 from asgi_bridge.types import Message, Receive, Scope, Send
 
-from .helpers import Counted, PromptPool, Step, ending, joined, lines, settled
+from .helpers import Counted, Held, PromptPool, Step, ending, joined, lines, settled
 
 pytestmark = pytest.mark.anyio
 
@@ -161,19 +161,6 @@ async def test_handler_that_ends_in_the_middle_of_a_full_channel_is_drained(
 
 
 # The lines for a worker.
-
-
-class Held:
-    """A handler that says when it has begun and goes on when it may."""
-
-    def __init__(self) -> None:
-        self.begun = Step()
-        self.step = Step()
-
-    def __call__(self, request: Request, response: Response) -> bytes:
-        self.begun.take()
-        self.step.wait()
-        return request.body.read()
 
 
 async def test_request_that_waits_in_line_is_promoted_when_it_is_ready() -> None:

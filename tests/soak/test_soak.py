@@ -18,9 +18,8 @@ LONGEST = 240.0  # seconds, for all of it, with its looks; other tests have a mi
 MIB = 1024 * 1024
 # Of anonymous memory, over a server that has its threads: buffers, heaps that were not given back.
 GROWTH = 64 * MIB
-LEAK = (
-    5.0  # blocks that a call may leave: caches fill. An exchange that is kept is more than fifty.
-)
+# Blocks that a call may leave: caches fill. An exchange that is kept is more than fifty.
+LEAK = 5.0
 
 
 @pytest.fixture

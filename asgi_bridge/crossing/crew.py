@@ -7,12 +7,17 @@
 #         pool that nobody holds can end them.
 """Crew: starts worker threads, gives them jobs, and ends them."""
 
+import logging
+import os
 import threading
 from time import monotonic
+from typing import Final
 
 from ..errors import ExchangeOver, Overloaded
 from .lines import Job, Lines
 from .waiters import ThreadWaiter
+
+logger: Final = logging.getLogger("asgi_bridge")
 
 
 class _Worker:
@@ -38,7 +43,7 @@ class Crew:
         closed: whether the threads have been told to end.
     """
 
-    __slots__ = ("_idle", "_name", "closed", "lines", "lingering", "lock", "threads")
+    __slots__ = ("_idle", "_name", "_process", "closed", "lines", "lingering", "lock", "threads")
 
     def __init__(self, lines: Lines, name: str) -> None:
         self.lines = lines
@@ -49,6 +54,7 @@ class Crew:
         self.closed = False
         self._idle: list[_Worker] = []  # the last to fall idle is at the end
         self._name = name
+        self._process = os.getpid()
 
     def begin(self, job: Job) -> None:
         """Give a job that has a place to a worker; the caller holds the lock.
@@ -93,6 +99,14 @@ class Crew:
         for job in refused:
             job.refused(ExchangeOver("the worker pool was closed before the request was started"))
 
+    def disown(self) -> None:
+        """Do no more jobs, in the child of a fork, where all of them are the parent's."""
+        self.lock = threading.RLock()  # the old one may be held by a thread that is not here
+        self.lines.clear()
+        self.lingering.clear()
+        self._idle.clear()
+        self.closed = True
+
     def join(self, timeout: float) -> int:
         """Wait for the threads to end, `timeout` seconds in all; how many have not."""
         deadline = monotonic() + timeout
@@ -109,6 +123,11 @@ class Crew:
                 job.run()
                 job = self._next(worker, job)
             worker.waiter.wait(None)  # woken by begin and stop
+        if os.getpid() != self._process:
+            # The last thread of a process that nobody meant to go on. Left to end by itself it
+            # would run what libraries do at exit, in a copy that has none of their threads.
+            logger.warning("a handler has forked, and has returned in the child too: that ends")
+            os._exit(1)
 
     def _next(self, worker: _Worker, job: Job) -> Job | None:
         """Give up a job's place; the job that has it now, None if the worker falls idle."""

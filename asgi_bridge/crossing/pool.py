@@ -17,6 +17,7 @@ import anyio.to_thread
 from ..errors import ExchangeOver, Overloaded
 from .allocator import keep_freed_memory
 from .crew import Crew
+from .forks import on_fork
 from .lines import Job, Lines
 from .linger import LINGER, Patience
 from .waiters import ThreadWaiter
@@ -63,6 +64,7 @@ class WorkerPool:
 
     Whoever makes a pool closes it: with `async with`, `with`, `close`, or by giving it to a
     `handler`, which closes it with the lifespan. What is left is closed at the interpreter's exit.
+    In the child of a fork a pool begins anew, with no threads and nothing in line.
 
     Threads: every method may be called from anywhere.
     """
@@ -83,6 +85,7 @@ class WorkerPool:
         self._name = name
         keep_freed_memory()
         self._start_over()
+        on_fork(self)
 
     def _start_over(self) -> None:
         self._lines = Lines(self.size, self.backlog)
@@ -90,6 +93,15 @@ class WorkerPool:
         self._patience = Patience()  # guarded by the crew's lock
         # runs when the pool is garbage, at the interpreter's exit, or on close: once
         self._stop = weakref.finalize(self, self._crew.stop)
+
+    def begin_anew(self) -> None:
+        """In the child of a fork, forget what is the parent's; a closed pool stays closed."""
+        parents, closed = self._crew, self.closed
+        self._stop.detach()
+        parents.disown()
+        self._start_over()
+        if closed:
+            self._stop()
 
     def open(self) -> None:
         """Make a pool that was closed usable again, with new threads; else do nothing."""

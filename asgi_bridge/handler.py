@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from .crossing.here import current_portal
 from .crossing.pool import WorkerPool
-from .exchange import HandlerExchange
+from .exchange import AppExchange, HandlerExchange
 from .exchange.forgetful import forgets_streams, on_forgetful
 from .exchange.lifespan import through_lifespan
 from .intake import SCOPE_KEY, Intake
@@ -53,8 +53,9 @@ class HandlerApp:
             case "http" if forgets_streams(scope):
                 await on_forgetful(self, scope, receive, send, self._limits)
             case "http":
-                intake = scope.get(SCOPE_KEY)
-                if intake is not None and intake.reuses(receive):
+                outer = scope.get(SCOPE_KEY)
+                if isinstance(outer, AppExchange) and outer.reuses(receive):
+                    intake = outer.intake
                     intake.use_limits(self._limits)
                     intake.claim()
                 else:

@@ -10,7 +10,7 @@ from .exchange import AppExchange
 from .exchange.counted import OnExchangeEnd, run_counted
 from .exchange.forgetful import forgets_streams, on_forgetful
 from .exchange.lifespan import through_lifespan
-from .intake import SCOPE_KEY, Intake
+from .intake import SCOPE_KEY, intake_of
 from .limits import Limits
 from .reader import BodyReader
 from .single import single_callable
@@ -54,28 +54,27 @@ class BridgeMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
-        if scope["type"] == "lifespan":
-            await through_lifespan(self.app, scope, receive, send, self._limits)
-            return
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
+            if scope["type"] == "lifespan":
+                await through_lifespan(self.app, scope, receive, send, self._limits)
+            else:
+                await self.app(scope, receive, send)
             return
         if scope.get("extensions") and forgets_streams(scope):
             await on_forgetful(self, scope, receive, send, self._limits)
             return
         withheld = self._withhold is not None and self._withhold(scope)
         outer = scope.get(SCOPE_KEY)
-        if outer is not None and outer.reuses(receive):
+        if isinstance(outer, AppExchange) and outer.reuses(receive):
             if withheld:
-                outer.withhold()
+                outer.intake.withhold()
             await self.app(scope, receive, send)
             return
-        intake = Intake(scope, receive, self._limits, current_portal())
+        exchange = AppExchange(scope, receive, send, self._limits, current_portal())
         if withheld:
-            intake.withhold()
-        exchange = AppExchange(intake, send, method=scope["method"])
+            exchange.intake.withhold()
         if self._on_exchange_end is None:
-            await exchange.run(self.app, scope)
+            await exchange.run(self.app)
         else:
             await run_counted(exchange, self.app, scope, self._on_exchange_end)
 
@@ -105,8 +104,8 @@ def open_body(scope: Any, *, spool: bool = False) -> BodyReader | SpooledReader:
     """
     if not isinstance(scope, dict):
         scope = getattr(scope, "scope", scope)
-    intake = scope.get(SCOPE_KEY)
-    if not isinstance(intake, Intake):
+    intake = intake_of(scope)
+    if intake is None:
         raise BridgeNotInstalled(
             "no BridgeMiddleware has seen this request; wrap the application: "
             "app = BridgeMiddleware(app)"

@@ -61,15 +61,23 @@ class AsyncioPortal(Portal):
         if not task.cancelled():
             task.exception()  # fetched, or asyncio would log it as never retrieved
 
-    async def run_here(
+    def run_here(
         self,
         coroutine: Coroutine[Any, Any, None],
         on_wait: Callable[[Running], None],
-    ) -> bool:
+    ) -> Awaitable[bool] | None:
         try:
             future = coroutine.send(None)
         except StopIteration:
-            return True  # it had nothing to wait for
+            return None
+        return self._go_on_here(coroutine, future, on_wait)
+
+    async def _go_on_here(
+        self,
+        coroutine: Coroutine[Any, Any, None],
+        future: Any,
+        on_wait: Callable[[Running], None],
+    ) -> bool:
         task = asyncio.current_task(self.loop)
         assert task is not None, "a coroutine is awaited by a task"
         here = _AsyncioHere(self, task)

@@ -13,6 +13,7 @@ class _Here(threading.local):
 
 
 _here = _Here()
+_latest: AsyncioPortal | None = None  # of any thread; a loop has one thread, so it is told by that
 
 
 def current_portal() -> Portal:
@@ -29,7 +30,11 @@ def current_portal() -> Portal:
         if trio_portal is not None:
             return trio_portal
     loop = asyncio.get_running_loop()
-    portal = _here.portal
+    global _latest
+    portal = _latest
     if portal is None or portal.loop is not loop:
-        portal = _here.portal = AsyncioPortal(loop)
+        portal = _here.portal
+        if portal is None or portal.loop is not loop:
+            portal = _here.portal = AsyncioPortal(loop)
+        _latest = portal
     return portal

@@ -83,20 +83,21 @@ class Portal(ABC):
         self.spawn(function)
 
     @abstractmethod
-    async def run_here(
+    def run_here(
         self,
         coroutine: Coroutine[Any, Any, None],
         on_wait: Callable[[Running], None],
-    ) -> bool:
-        """Await a coroutine in the caller's own task, and say so if that has to wait.
+    ) -> Awaitable[bool] | None:
+        """Run a coroutine in the caller's own task, and say so if that has to wait.
 
         What has nothing to wait for then costs no task.
 
         Args:
-            coroutine: what to await.
+            coroutine: what to run.
             on_wait: called, on the loop, the first time that it leaves the loop to other tasks,
                 with what stops it.
 
         Returns:
-            Whether it has come to its end, False where it was stopped.
+            None where it has come to its end; else the rest of it, to be awaited at once, which
+            returns whether it has come to its end, False where it was stopped.
         """

@@ -60,6 +60,7 @@ class Shutdown:
         timeout: seconds that all exchanges have, instead of what their own limits say; None where
             those count.
         alarm: called at once when a signal comes, like a signal handler; None for nothing.
+        discard: to be called with an exchange that is over.
 
     Threads: the loop's, but for `hear`.
     """
@@ -70,6 +71,7 @@ class Shutdown:
         self.alarm: Callable[[], None] | None = None
         self._portal = portal
         self._running: set[Ending] = set()
+        self.discard = self._running.discard
         self._watch: Running | None = None
         self._lifespans = 0  # that are open
         self._chain: SignalChain | None = None  # set while we listen
@@ -81,10 +83,6 @@ class Shutdown:
         self._running.add(exchange)
         if self.begun is not None:
             self._keep_watch()
-
-    def discard(self, exchange: Ending) -> None:
-        """An exchange is over."""
-        self._running.discard(exchange)
 
     def reason(self, error: BaseException) -> ServerShutdown | None:
         """What a handler meets when its exchange ended by `error`; None where that is no shutdown.
@@ -172,5 +170,5 @@ class Shutdown:
             if intake not in errors:
                 errors[intake] = ServerShutdown(reason, intake.closing_headers)
                 logger.warning("%s: %s", intake, reason)
-            self._running.discard(each)
+            self.discard(each)
             each.shut_down(errors[intake])

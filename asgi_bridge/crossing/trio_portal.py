@@ -1,6 +1,6 @@
 """The portal to a trio run; imported only where trio is."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import copy_context
 from typing import Any
 
@@ -54,14 +54,14 @@ class TrioPortal(Portal):
         trio.lowlevel.spawn_system_task(task.run, function, context=copy_context())
         return task
 
-    async def run_here(
+    def run_here(
         self,
         coroutine: Coroutine[Any, Any, None],
         on_wait: Callable[[Running], None],
-    ) -> bool:
+    ) -> Awaitable[bool]:
         here = TrioTask()
         self._token.run_sync_soon(lambda: None if here.over else on_wait(here))
-        return await here.run_here(coroutine)
+        return here.run_here(coroutine)
 
 
 class TrioTask:

@@ -216,7 +216,8 @@ class Answer:
             messages = (*messages, trailers_of(self._response))
         intake.on_gone(None)  # see _send_end
         # most sends return at once; what has to wait is watched over, like a stream
-        if not await intake.portal.run_here(self._forward(*messages), self._wait_for):
+        waiting = intake.portal.run_here(self._forward(*messages), self._wait_for)
+        if waiting is not None and not await waiting:
             assert self.cut is not None, "only abort stops it"
             raise self.cut
 

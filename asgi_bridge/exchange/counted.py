@@ -34,7 +34,7 @@ async def run_counted(
     exchange.send_to = counted
     outcome = Outcome.CANCELLED
     try:
-        outcome = await exchange.run(app, scope)
+        outcome = await exchange.run(app)
     except ServerShutdown:
         outcome = Outcome.SHUT_DOWN
         raise

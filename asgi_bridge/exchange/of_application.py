@@ -1,45 +1,85 @@
-# One HTTP request and its response, between a server and any application.
+# What most exchanges come to: a request without a body, answered by a start and one body.
 #
-# Rule 1: receive() has one owner (intake/pump.py), and so has send (passing.py).
-# Rule 2: the application is told of ASGI HTTP 2.4, and gets what that promises.
-# Rule 3: what is raised because the client left ends here, with a line in the log. Everything
-#         else goes on to the server, and so does every failure after the start.
-# Rule 4: a request that our limits refuse is answered with its own status, where nothing was sent:
-#         instead of the failure that the application, or its framework, makes of it.
-"""AppExchange: calls an application, between the gate and the intake."""
+# Rule 1: the application is told of ASGI HTTP 2.4, and gets what that promises.
+# Rule 2: a start and one body are passed on together, and cost what they must. At the first sign of
+#         anything else (a body, a read, a stream, a failure, a send that waits) a Conversation goes
+#         on from there. It is told of the messages that have come so far, so it knows no other way
+#         to get where it is.
+# Rule 3: the intake is made when somebody asks for it, which may be any thread; all else here is
+#         the loop's.
+"""AppExchange: calls an application, behind the bridge."""
 
-import logging
+import threading
+from collections.abc import Awaitable
+from functools import partial
 from typing import Final
 
-import anyio
-
-from ..errors import (
-    BodyTooLarge,
-    ExchangeOver,
-    ServerShutdown,
-    TotalTimeout,
-    caused_by,
-    caused_by_disconnect,
-)
-from ..intake import SCOPE_KEY
-from ..protocol.response import Phase
+from ..crossing.portal import Portal, Running
+from ..errors import ServerShutdown
+from ..intake import SCOPE_KEY, Intake
+from ..limits import Limits
+from ..protocol.request import announces_body
+from ..protocol.response import promises_of
 from ..stats import Outcome
-from ..types import ASGIApp, Scope
-from .passing import COMPLETE, Passing
-
-logger: Final = logging.getLogger("asgi_bridge")
-
-# Nothing of the response has gone to the server.
-_UNSENT: Final = (Phase.INITIAL, Phase.HELD)
+from ..types import ASGIApp, Message, Receive, Scope, Send
+from .conversation import Conversation
 
 # The first version of the HTTP sub-spec in which send raises after a disconnect.
 SPEC_VERSION: Final = "2.4"
 
+# A global is found in half the time of an enum's member.
+_COMPLETE: Final = Outcome.COMPLETE
 
-class AppExchange(Passing):
-    """One request on its way through an application."""
+# Held for an assignment, so one lock serves all.
+_making = threading.Lock()
 
-    async def run(self, app: ASGIApp, scope: Scope) -> Outcome:
+
+class AppExchange:
+    """One request on its way through an application, which finds this in its scope.
+
+    Args:
+        scope: the request's scope.
+        receive: the server's callable.
+        send: likewise.
+        limits: what may be held and how long to wait.
+        portal: the loop.
+
+    Attributes:
+        send_to: the server's send.
+
+    Threads: the loop's, but for `intake`.
+    """
+
+    __slots__ = (
+        "_conversation",
+        "_declared",
+        "_intake",
+        "_last",
+        "_limits",
+        "_portal",
+        "_scope",
+        "_sent",
+        "_server_receive",
+        "_start",
+        "send_to",
+    )
+
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, limits: Limits, portal: Portal
+    ) -> None:
+        self._scope = scope
+        self._server_receive = receive
+        self.send_to = send
+        self._limits = limits
+        self._portal = portal
+        self._intake: Intake | None = None
+        self._conversation: Conversation | None = None
+        self._start: Message | None = None  # held
+        self._declared: int | None = None  # the content-length of the start that is held
+        self._last: Message | None = None  # passed on, or about to be
+        self._sent = False  # all of the response
+
+    async def run(self, app: ASGIApp) -> Outcome:
         """Call the application, and see its response to its end.
 
         Returns:
@@ -49,97 +89,128 @@ class AppExchange(Passing):
             BaseException: what the application raised, unless the client's leaving caused it, or
                 it came of a request that was refused; and why the exchange was cut.
         """
-        intake = self.intake
-        inner = {**scope, SCOPE_KEY: intake}
+        scope = self._scope
+        inner = {**scope, SCOPE_KEY: self}
         asgi = scope.get("asgi", {})
         if asgi.get("spec_version", "2.0") < SPEC_VERSION:
             inner["asgi"] = {"version": "3.0", **asgi, "spec_version": SPEC_VERSION}
-        reason: BaseException | None = None
-        shutdown = intake.portal.shutdown
+        shutdown = self._portal.shutdown
         shutdown.add(self)
         try:
-            if intake.declared_too_long:
-                await self._refuse(BodyTooLarge(intake.limits.max_body_bytes or 0))
-            elif intake.limits.total_timeout is None:
-                await app(inner, intake.receive, self.send)
+            if self._may_be_short():
+                await app(inner, self.receive, self.send)
+                if self._sent and self._intake is None:
+                    return _COMPLETE
             else:
-                await self._call_in_time(app, inner, intake.limits.total_timeout)
-            if self.gate.phase is not COMPLETE:
-                await self._finish()
+                await self._converse().call(app, inner, self.receive)
+            await self._converse().finish()
         except BaseException as error:
-            if intake.client_gone:
-                reason = intake.gone_error()
-            else:
-                over = ExchangeOver(f"the exchange ended early: {error!r}")
-                reason = shutdown.reason(error) or over
-            if not await self._settle(error):
+            if not await self._converse().fail(error):
                 raise
         finally:
             shutdown.discard(self)
-            patience, self._patience = self._patience, None
-            if patience is not None:
-                patience.cancel()
-            if intake.untouched:
-                if self.gate.phase is not COMPLETE:
-                    intake.response_complete()  # whoever claims the body from now on is too late
-            else:
-                reason = reason or ExchangeOver("the exchange is over")
-                await intake.close(reason, failed=self.gate.phase is not COMPLETE)
-        if self.gate.phase is COMPLETE:
-            return Outcome.COMPLETE
-        return Outcome.CLIENT_GONE if intake.client_gone else Outcome.FAILED
+        return self._converse().outcome
+
+    def _may_be_short(self) -> bool:
+        scope = self._scope
+        return not (
+            self._intake is not None
+            or self._limits.total_timeout is not None
+            or scope["method"] == "HEAD"
+            or announces_body(scope)
+        )
+
+    # For whoever wants the body.
+
+    @property
+    def intake(self) -> Intake:
+        """The owner of the server's receive(); any thread."""
+        with _making:
+            if self._intake is None:
+                intake = Intake(self._scope, self._server_receive, self._limits, self._portal)
+                if threading.get_ident() == self._portal.thread_id:
+                    self._pass_end_to(intake)
+                else:  # the end may come just now
+                    self._portal.post(partial(self._pass_end_to, intake))
+                self._intake = intake
+            return self._intake
+
+    def _pass_end_to(self, intake: Intake) -> None:
+        """Let it know, if the response is complete."""
+        if self._sent:
+            intake.response_complete()
+
+    def reuses(self, receive: Receive) -> bool:
+        """Whether `receive` is this exchange's own, with nobody's wrapper in between."""
+        return receive == self.receive
+
+    def receive(self) -> Awaitable[Message]:
+        """The application's `receive`, see `Intake.receive`."""
+        return self.intake.receive()
+
+    # For the server that shuts down.
 
     @property
     def shutdown_timeout(self) -> float | None:
         """As `Limits` have it."""
-        return self.intake.limits.shutdown_timeout
+        return self._limits.shutdown_timeout
 
     def shut_down(self, error: ServerShutdown) -> None:
-        """Let go whoever waits, in a send, in the application's receive, or in a read."""
-        self.intake.end(error)
-        self._abort(error)
+        """Let go whoever waits."""
+        self._converse().shut_down(error)
 
-    async def _call_in_time(self, app: ASGIApp, scope: Scope, seconds: float) -> None:
-        """Call the application, and cancel it when its time has run out."""
-        intake = self.intake
-        with anyio.move_on_after(seconds) as time:
-            await app(scope, intake.receive, self.send)
-        if time.cancelled_caught:
-            intake.refused = error = TotalTimeout(f"the exchange took longer than {seconds} s")
-            raise error
+    # What the application answers.
 
-    async def _settle(self, error: BaseException) -> bool:
-        """See to what the application raised; whether it ends here."""
-        intake, refusal = self.intake, self.intake.refusal
-        if not isinstance(error, Exception):
-            return False
-        if refusal is not None and self.gate.phase in _UNSENT and caused_by(error, refusal):
-            await self._refuse(refusal)
-        if refusal is not None and self.gate.phase is COMPLETE and caused_by(error, refusal):
-            if not isinstance(refusal, ServerShutdown):  # which is logged
-                logger.info("%s: %s", intake, refusal)
-            refusal.__traceback__ = None  # see answer.py
-        elif self._cut is not None and not intake.client_gone:
-            raise self._cut.with_traceback(None) from None  # whatever was made of it
-        elif caused_by_disconnect(error):
-            logger.info("%s: %s", intake, intake.gone_error() if intake.client_gone else error)
-            error.__traceback__ = None  # see answer.py
-        else:
-            await self._leave_answer()
-            return False
-        return True
+    async def send(self, message: Message) -> None:
+        """The application's `send`, see `Passing.send`."""
+        intake = self._intake
+        if intake is None:  # and so nothing but a start has come, if that
+            kind = message["type"]
+            start = self._start
+            if start is None:
+                if kind == "http.response.start" and not message.get("trailers"):
+                    streams, self._declared = promises_of(message)
+                    if not streams:
+                        self._start = message
+                        return
+            elif (
+                kind == "http.response.body" and self._last is None and not message.get("more_body")
+            ):
+                size = len(message.get("body", b""))
+                if self._declared in (None, size) and size <= self._limits.message_bytes:
+                    self._last = message
+                    # most sends return at once; what has to wait is watched over
+                    waiting = self._portal.run_here(self._forward(start, message), self._wait_for)
+                    if waiting is not None:
+                        await self._waited_for(waiting)
+                    self._sent = True
+                    if self._intake is not None:
+                        self._pass_end_to(self._intake)
+                    return
+        await self._converse().send(message)
 
-    async def _finish(self) -> None:
-        """The application returned without a complete response."""
-        if self.intake.client_gone:
-            return  # it noticed, and stopped
-        released = self.gate.finish()
-        if released:
-            await self._complete(released)
-        else:
-            await self._leave_answer()
+    async def _forward(self, start: Message, last: Message) -> None:
+        try:
+            await self.send_to(start)
+            await self.send_to(last)
+        except OSError as error:
+            raise self.intake.left(error) from error
 
-    async def _leave_answer(self) -> None:
-        """The server is about to answer by itself, if nothing was sent: take the upload in."""
-        if self.gate.phase in _UNSENT and self.intake.unread:
-            await self.intake.drain()
+    def _wait_for(self, sending: Running) -> None:
+        self._converse().wait_for(sending)
+
+    async def _waited_for(self, waiting: Awaitable[bool]) -> None:
+        ended = await waiting
+        if self._conversation is not None:
+            self._conversation.waited_for(ended=ended)
+
+    def _converse(self) -> Conversation:
+        """More happens than a short answer."""
+        if self._conversation is None:
+            self._conversation = conversation = Conversation(
+                self.intake, self.send_to, method=self._scope["method"]
+            )
+            for each in (self._start, self._last):
+                if each is not None:
+                    conversation.gate.feed(each)
+        return self._conversation

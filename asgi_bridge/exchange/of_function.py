@@ -105,7 +105,9 @@ class HandlerExchange(Answer):
         """
         if self._invited:
             try:
-                await self._intake.take_in(self._step_aside)
+                waiting = self._intake.take_in(self._step_aside)
+                if waiting is not None:
+                    await waiting
             except BaseException:
                 await self._call_off()
                 raise

@@ -8,7 +8,7 @@
 # Rule 4: a send that has to wait is watched over, and ends when the exchange is aborted.
 """Passing: what an application sends, passed on to the server."""
 
-from typing import Final
+from typing import Final, NoReturn
 
 import anyio
 
@@ -111,9 +111,9 @@ class Passing:
             await intake.drain()
         if not self._listens:
             # most sends return at once; what has to wait is watched over, like a stream
-            if not await intake.portal.run_here(self._forward(released), self._wait_for):
-                assert self._cut is not None, "only _abort stops it"
-                raise self._cut
+            waiting = intake.portal.run_here(self._forward(released), self._wait_patiently)
+            if waiting is not None and not await waiting:
+                self._raise_cut()
         else:
             # Some servers tell of the disconnect while they send the last message; to cancel that
             # would break off their work on the connection. Only its timeout may.
@@ -121,9 +121,28 @@ class Passing:
             await self._forward_patiently(released)
         intake.response_complete()
 
-    def _wait_for(self, sending: Running) -> None:
+    def _wait_patiently(self, sending: Running) -> None:
         self._sending = sending
         self._patience = be_patient(self.intake, self._abort)
+
+    def wait_for(self, sending: Running) -> None:
+        """Watch over a send of the whole response, which is under way and has to wait."""
+        self.intake.sends += 1
+        self._wait_patiently(sending)
+
+    def waited_for(self, *, ended: bool) -> None:
+        """That send is over; whether it came to its end.
+
+        Raises:
+            Exception: why the exchange was cut, where that has stopped it.
+        """
+        self.intake.sends += 1
+        if not ended:
+            self._raise_cut()
+
+    def _raise_cut(self) -> NoReturn:
+        assert self._cut is not None, "only _abort stops it"
+        raise self._cut
 
     async def _forward(self, released: tuple[Message, ...]) -> None:
         intake = self.intake
@@ -139,8 +158,7 @@ class Passing:
                     await self.send_to(each)
             intake.sends += counts
         except OSError as error:
-            intake.client_left(f"the client went away: {error}")
-            raise intake.gone_error() from error
+            raise intake.left(error) from error
 
     async def _forward_patiently(self, released: tuple[Message, ...]) -> None:
         """`_forward`, which ends when the exchange is aborted."""
@@ -149,8 +167,7 @@ class Passing:
                 await self._forward(released)
             if not self._sending.cancelled_caught:
                 return
-        assert self._cut is not None, "only _abort cancels it"
-        raise self._cut
+        self._raise_cut()
 
     def _abort(self, error: Exception) -> None:
         """Let go the application that waits in a send which may never return."""

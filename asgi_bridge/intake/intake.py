@@ -35,7 +35,7 @@ from ..protocol.request import ENDED, RequestBody, announces_body, framing_of
 from ..reader import BodyReader
 from ..types import Message, Receive, Scope
 from .pump import Pump
-from .state import NOBODY, READER, Owner
+from .state import NOBODY, READER, SCOPE_KEY, Owner
 
 # Claims come from any thread; held for a comparison and an assignment, so one lock serves all.
 _claiming = threading.Lock()
@@ -69,9 +69,10 @@ class Intake(Pump):
 
     # The application's side.
 
-    def reuses(self, receive: Receive) -> bool:
-        """Whether `receive` is this intake's own, with nobody's wrapper in between."""
-        return receive == self.receive
+    @property
+    def intake(self) -> "Intake":
+        """Itself, for whoever finds it in a scope; or an exchange, which has one."""
+        return self
 
     async def receive(self) -> Message:
         """The wrapped application's `receive`.
@@ -225,3 +226,9 @@ class Intake(Pump):
         self._way().connect(channel, room, over=self._response_complete)
         if start:
             self.start()
+
+
+def intake_of(scope: Scope) -> Intake | None:
+    """The intake of the request that a scope is of; None where nobody has put one there."""
+    intake = getattr(scope.get(SCOPE_KEY), "intake", None)
+    return intake if isinstance(intake, Intake) else None

@@ -88,11 +88,14 @@ class Pump(RequestState):
         if self._pump is None and self._may_receive():
             self._pump = self.portal.spawn(self._run_pump)
 
-    def take_in(self, on_wait: Callable[[], None]) -> Awaitable[object]:
-        """Take the body in, in the caller's own task, if that has not begun; to be awaited.
+    def take_in(self, on_wait: Callable[[], None]) -> Awaitable[object] | None:
+        """Take the body in, in the caller's own task, if that has not begun.
 
         Args:
             on_wait: called, on the loop, if that takes more than what has come already.
+
+        Returns:
+            None where it is here; else what is to be awaited for it at once.
         """
         if self._pump is not None or not self._may_receive():
             return self.portal.checkpoint()  # a pump takes in what has come

@@ -153,11 +153,12 @@ class RequestState:
         told = self._told or f"the client went away after {self.body.received} bytes of body"
         return ClientDisconnected(told)
 
-    def client_left(self, told: str) -> None:
-        """Latch a disconnect that the server's send() told of."""
+    def left(self, error: OSError) -> ClientDisconnected:
+        """Latch a disconnect that the server's send() told of; what its caller meets."""
         self.client_gone = True
-        self._told = told
+        self._told = f"the client went away: {error}"
         self.tell()
+        return self.gone_error()
 
     def latch(self, failure: Exception) -> None:
         """Latch what went wrong."""

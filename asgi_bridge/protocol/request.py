@@ -167,7 +167,7 @@ def announces_body(scope: Scope) -> bool:
         return bool(length != b"0")
     if b"transfer-encoding" in headers:
         return True
-    return _multiplexed(scope) and scope["method"] not in _WITHOUT_CONTENT
+    return scope["method"] not in _WITHOUT_CONTENT and _multiplexed(scope)
 
 
 def leaves_body_open(scope: Scope) -> bool:

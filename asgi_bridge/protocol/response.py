@@ -66,12 +66,35 @@ _CONTENT: Final = frozenset(
 )
 # The signals of every response; a global is found in half the time of an enum's member.
 _START: Final = Signal.START
+_EVENT_STREAM_START: Final = Signal.EVENT_STREAM
 _MORE_BODY: Final = Signal.MORE_BODY
 _LAST_BODY: Final = Signal.LAST_BODY
 _CONTENT_TYPE: Final = len(b"content-type")
 _CONTENT_LENGTH: Final = len(b"content-length")
 _BODILESS: Final = frozenset({204, 304})  # their content-length is not that of a body
 _EVENT_STREAM: Final = b"text/event-stream"
+_EVENT_STREAM_SIZE: Final = len(_EVENT_STREAM)
+
+
+def promises_of(start: Message) -> tuple[bool, int | None]:
+    """What a start says of the body: whether it is an event stream, and the length it declares.
+
+    Returns:
+        No length, too, where the status has no body that a length could be of.
+    """
+    streams, declared = False, None
+    headers: Iterable[tuple[bytes, bytes]] = start.get("headers", ())
+    for name, value in headers:
+        size = len(name)  # asked first: it spares most names a copy
+        if size == _CONTENT_LENGTH and name.lower() == b"content-length":
+            # what is no number promises nothing; int() refuses thousands of digits
+            declared = int(value) if value.isdigit() and len(value) <= 18 else None
+        elif size == _CONTENT_TYPE and name.lower() == b"content-type":
+            if len(value) >= _EVENT_STREAM_SIZE and value.lower().startswith(_EVENT_STREAM):
+                streams = True
+    if declared is not None and start["status"] in _BODILESS:
+        declared = None
+    return streams, declared
 
 
 class ResponseGate:
@@ -173,25 +196,17 @@ class ResponseGate:
 
     def _begin(self, start: Message) -> tuple[Message, ...]:
         """Take the start; as `feed`."""
-        signal, declared = _START, None
-        headers: Iterable[tuple[bytes, bytes]] = start.get("headers", ())
-        for name, value in headers:
-            size = len(name)  # asked first: it spares most names a copy
-            if size == _CONTENT_LENGTH and name.lower() == b"content-length":
-                # what is no number promises nothing; int() refuses thousands of digits
-                declared = int(value) if value.isdigit() and len(value) <= 18 else None
-            elif size == _CONTENT_TYPE and name.lower() == b"content-type":
-                if value[: len(_EVENT_STREAM)].lower() == _EVENT_STREAM:
-                    signal = Signal.EVENT_STREAM
+        streams, declared = promises_of(start)
+        signal = _EVENT_STREAM_START if streams else _START
         phase = TRANSITIONS.get((self.phase, signal))
         if phase is None:
             raise ResponseOrderError(self.phase, start["type"])
         self.phase = phase
         if start.get("trailers"):
             self._last_body = Signal.BODY_BEFORE_TRAILERS
-        if declared is not None and not self._head_request and start["status"] not in _BODILESS:
+        if not self._head_request:
             self._declared = declared
-        if signal is not _START:
+        if streams:
             return (start,)
         self._start = start
         return ()

@@ -142,9 +142,11 @@ def test_another_loop_has_another_portal(backend: Backend) -> None:
 
 @pytest.mark.anyio
 async def test_loops_of_two_threads_have_a_portal_each(anyio_backend: Backend) -> None:
+    portal = current_portal()
     other = await anyio.to_thread.run_sync(portal_of, anyio_backend)
-    assert other is not current_portal()
-    assert other.thread_id != current_portal().thread_id
+    assert current_portal() is portal
+    assert other is not portal
+    assert other.thread_id != portal.thread_id
 
 
 def test_without_a_loop_there_is_no_portal() -> None:

@@ -127,7 +127,8 @@ async def test_function_that_need_not_wait_says_nothing_on_asyncio() -> None:
         done.append("done")
 
     with anyio.fail_after(LIMIT):
-        assert await current_portal().run_here(note(), told.append)
+        waiting = current_portal().run_here(note(), told.append)
+        assert waiting is None or await waiting
         await anyio.lowlevel.checkpoint()
     assert (done, told) == (["done"], [])
 
@@ -152,9 +153,11 @@ async def test_function_that_waits_is_stopped_and_waited_for() -> None:
 
     with anyio.fail_after(LIMIT):
         stopping: list[Running] = []
-        assert not await portal.run_here(
+        waiting = portal.run_here(
             wait_for_ever(), lambda running: stopping.append(portal.spawn(partial(stop, running)))
         )
+        assert waiting is not None
+        assert not await waiting
         seen.append("goes on")
         await stopping[0].wait()
         await anyio.lowlevel.checkpoint()  # a cancellation that was left over would come here
@@ -164,17 +167,19 @@ async def test_function_that_waits_is_stopped_and_waited_for() -> None:
 
 @pytest.mark.anyio
 async def test_function_that_ends_by_itself_is_no_longer_stopped() -> None:
-    portal, waiting = current_portal(), list[Running]()
+    portal, running = current_portal(), list[Running]()
     gate = portal.waiter()
 
-    def told(running: Running) -> None:
-        waiting.append(running)
+    def told(here: Running) -> None:
+        running.append(here)
         gate.ring()
 
     with anyio.fail_after(LIMIT):
-        assert await portal.run_here(gate.wait(), told)
-        waiting[0].cancel()
-        await waiting[0].wait()
+        waiting = portal.run_here(gate.wait(), told)
+        assert waiting is not None
+        assert await waiting
+        running[0].cancel()
+        await running[0].wait()
         await anyio.lowlevel.checkpoint()
 
 
@@ -182,7 +187,9 @@ async def test_function_that_ends_by_itself_is_no_longer_stopped() -> None:
 async def test_cancellation_of_the_caller_is_its_own() -> None:
     portal = current_portal()
     with anyio.CancelScope() as scope:
-        await portal.run_here(anyio.sleep_forever(), lambda running: scope.cancel())
+        waiting = portal.run_here(anyio.sleep_forever(), lambda running: scope.cancel())
+        assert waiting is not None
+        await waiting
     assert scope.cancelled_caught
 
 
@@ -195,7 +202,9 @@ async def test_caller_that_is_cancelled_while_it_is_stopped_is_cancelled() -> No
         running.cancel()
 
     with anyio.CancelScope() as scope:
-        await portal.run_here(anyio.sleep_forever(), both)
+        waiting = portal.run_here(anyio.sleep_forever(), both)
+        assert waiting is not None
+        await waiting
         await anyio.lowlevel.checkpoint()
         raise AssertionError("the cancellation was lost")
     assert scope.cancelled_caught

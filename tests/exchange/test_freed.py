@@ -21,6 +21,7 @@ from asgi_bridge import (
     handler,
     open_body,
 )
+from asgi_bridge.exchange.conversation import Conversation
 from asgi_bridge.exchange.of_application import AppExchange
 from asgi_bridge.exchange.of_function import HandlerExchange
 from asgi_bridge.intake import Intake
@@ -32,7 +33,7 @@ from .helpers import WAIT, settled
 
 pytestmark = pytest.mark.anyio
 
-HELD = (AppExchange, HandlerExchange, Intake, BodyReader, Response, Request)
+HELD = (AppExchange, Conversation, HandlerExchange, Intake, BodyReader, Response, Request)
 LIMITS = Limits(abandon_timeout=0.2, drain_timeout=0.1)
 CHUNKED = [(b"transfer-encoding", b"chunked")]
 

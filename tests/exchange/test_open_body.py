@@ -389,6 +389,18 @@ async def test_bridges_stand_aside_for_each_other(
     assert (exchange.status, exchange.body, exchange.complete) == (200, expected, True)
 
 
+async def test_handler_has_claimed_its_body(pool: WorkerPool) -> None:
+    @handler(pool=pool)
+    def app(request: Request, response: Response) -> str:
+        with pytest.raises(BodyAlreadyClaimed):
+            open_body(request)
+        return request.body.read().decode()
+
+    exchange = Exchange(app, receive=SCRIPT)
+    await exchange.run()
+    assert (exchange.body, exchange.complete) == (b"abc", True)
+
+
 async def test_handler_below_anothers_receive_reads_through_it(pool: WorkerPool) -> None:
     app = BridgeMiddleware(Upper(handler(read_all, pool=pool)))
     exchange = Exchange(app, receive=SCRIPT)
@@ -400,7 +412,7 @@ async def test_claim_without_a_reader() -> None:
     """As when a thread has claimed the body, and the exchange ends before it has its reader."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        scope["asgi_bridge"].claim()
+        scope["asgi_bridge"].intake.claim()
         await send(start())
         await send(body(b"done"))
 

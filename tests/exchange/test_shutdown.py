@@ -511,7 +511,7 @@ async def test_upload_is_drained_once() -> None:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
-        intake = scope["asgi_bridge"]
+        intake = scope["asgi_bridge"].intake
         received.set()
         await intake.drain()
         drained.set()

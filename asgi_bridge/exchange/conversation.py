@@ -1,0 +1,139 @@
+# One HTTP request and its response, once more happens than a short answer.
+#
+# Rule 1: receive() has one owner (intake/pump.py), and so has send (passing.py).
+# Rule 2: what is raised because the client left ends here, with a line in the log. Everything
+#         else goes on to the server, and so does every failure after the start.
+# Rule 3: a request that our limits refuse is answered with its own status, where nothing was sent:
+#         instead of the failure that the application, or its framework, makes of it.
+"""Conversation: an application between the gate and the intake."""
+
+import logging
+from typing import Final
+
+import anyio
+
+from ..errors import (
+    BodyTooLarge,
+    ExchangeOver,
+    ServerShutdown,
+    TotalTimeout,
+    caused_by,
+    caused_by_disconnect,
+)
+from ..protocol.response import Phase
+from ..stats import Outcome
+from ..types import ASGIApp, Receive, Scope
+from .passing import COMPLETE, Passing
+
+logger: Final = logging.getLogger("asgi_bridge")
+
+# Nothing of the response has gone to the server.
+_UNSENT: Final = (Phase.INITIAL, Phase.HELD)
+
+
+class Conversation(Passing):
+    """An exchange in which the application may read, stream, fail, or be cut off."""
+
+    async def call(self, app: ASGIApp, scope: Scope, receive: Receive) -> None:
+        """Call the application, where the request's head does not refuse it, and in its time.
+
+        Raises:
+            TotalTimeout: its time has run out.
+            BaseException: what the application raised.
+        """
+        intake = self.intake
+        seconds = intake.limits.total_timeout
+        if intake.declared_too_long:
+            await self._refuse(BodyTooLarge(intake.limits.max_body_bytes or 0))
+        elif seconds is None:
+            await app(scope, receive, self.send)
+        else:
+            with anyio.move_on_after(seconds) as time:
+                await app(scope, receive, self.send)
+            if time.cancelled_caught:
+                intake.refused = error = TotalTimeout(f"the exchange took longer than {seconds} s")
+                raise error
+
+    def shut_down(self, error: ServerShutdown) -> None:
+        """Let go whoever waits, in a send, in the application's receive, or in a read."""
+        self.intake.end(error)
+        self._abort(error)
+
+    # The end.
+
+    async def finish(self) -> None:
+        """The application has returned: see the response and the exchange to their end."""
+        gate = self.gate
+        # where the client has gone, the application noticed, and stopped
+        if gate.phase is not COMPLETE and not self.intake.client_gone:
+            released = gate.finish()
+            if released:
+                await self._complete(released)
+            else:
+                await self._leave_answer()
+        await self._close(None)
+
+    async def fail(self, error: BaseException) -> bool:
+        """See to what the application raised, or `call`, or `finish`; this is the end.
+
+        Returns:
+            Whether that ends here, and is not for the server.
+
+        Raises:
+            Exception: why the exchange was cut, in its stead.
+        """
+        intake = self.intake
+        if intake.client_gone:
+            reason: BaseException = intake.gone_error()
+        else:
+            over = ExchangeOver(f"the exchange ended early: {error!r}")
+            reason = intake.portal.shutdown.reason(error) or over
+        try:
+            return await self._settle(error)
+        finally:
+            await self._close(reason)
+
+    async def _close(self, reason: BaseException | None) -> None:
+        """The exchange is over: whoever outlives it meets the reason, where there is one."""
+        patience, self._patience = self._patience, None
+        if patience is not None:
+            patience.cancel()
+        intake = self.intake
+        if intake.untouched:
+            intake.response_complete()  # whoever claims the body from now on is too late
+        else:
+            over = reason or ExchangeOver("the exchange is over")
+            await intake.close(over, failed=self.gate.phase is not COMPLETE)
+
+    @property
+    def outcome(self) -> Outcome:
+        """What it came to, where the application did not fail."""
+        if self.gate.phase is COMPLETE:
+            return Outcome.COMPLETE
+        return Outcome.CLIENT_GONE if self.intake.client_gone else Outcome.FAILED
+
+    async def _settle(self, error: BaseException) -> bool:
+        """See to what the application raised; whether it ends here."""
+        intake, refusal = self.intake, self.intake.refusal
+        if not isinstance(error, Exception):
+            return False
+        if refusal is not None and self.gate.phase in _UNSENT and caused_by(error, refusal):
+            await self._refuse(refusal)
+        if refusal is not None and self.gate.phase is COMPLETE and caused_by(error, refusal):
+            if not isinstance(refusal, ServerShutdown):  # which is logged
+                logger.info("%s: %s", intake, refusal)
+            refusal.__traceback__ = None  # see answer.py
+        elif self._cut is not None and not intake.client_gone:
+            raise self._cut.with_traceback(None) from None  # whatever was made of it
+        elif caused_by_disconnect(error):
+            logger.info("%s: %s", intake, intake.gone_error() if intake.client_gone else error)
+            error.__traceback__ = None  # see answer.py
+        else:
+            await self._leave_answer()
+            return False
+        return True
+
+    async def _leave_answer(self) -> None:
+        """The server is about to answer by itself, if nothing was sent: take the upload in."""
+        if self.gate.phase in _UNSENT and self.intake.unread:
+            await self.intake.drain()

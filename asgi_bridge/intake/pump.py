@@ -132,6 +132,8 @@ class Pump(RequestState):
                 route = self._route
                 if route is None:
                     if body.phase is ENDED and self._owner is READER:
+                        if is_after:
+                            break
                         self._whole = chunk
                         self.tell_news()
                         continue

@@ -5,13 +5,16 @@ from contextlib import contextmanager
 
 import pytest
 
-from asgi_bridge import BridgeMiddleware
+from asgi_bridge import BridgeMiddleware, Request, Response, WorkerPool, handler
 from asgi_bridge.testing import Exchange, body, request, start
 from asgi_bridge.types import ASGIApp, Message, Receive, Scope, Send
+
+from .helpers import Held, settled
 
 pytestmark = pytest.mark.anyio
 
 BODY = b"once more"
+MANY = 50_000  # bodies: more than a response that goes out as a whole has room for
 ENOUGH = 50  # calls of a receive() that does not suspend, which is many more than anyone needs
 
 
@@ -75,3 +78,32 @@ async def test_body_is_read_as_often_as_without_the_bridge() -> None:
     with told_at_most(12, app) as outer:
         await Exchange(outer).run()
     assert told == [BODY] * 10
+
+
+def streams(request: Request, response: Response) -> Iterator[bytes]:
+    whole = request.body.read()
+    for _ in range(MANY):
+        yield whole
+
+
+async def test_stream_of_a_handler_goes_on(pool: WorkerPool) -> None:
+    outer = HandsOn(handler(streams, pool=pool))
+    exchange = Exchange(outer)
+    await exchange.run()
+    assert (exchange.body, exchange.complete) == (BODY * MANY, True)
+    assert outer.told <= 3
+
+
+async def test_handler_in_line_keeps_its_place() -> None:
+    holder = Held()
+    with WorkerPool(size=1) as pool:
+        outer = HandsOn(handler(streams, pool=pool))
+        async with Exchange(handler(holder, pool=pool)) as first:
+            await first.end_body()
+            await holder.begun.reached()
+            async with Exchange(outer) as second:
+                await settled()
+                assert pool.statistics().ready == 1
+                holder.step.take()
+    assert (second.body, second.complete) == (BODY * MANY, True)
+    assert outer.told <= 3

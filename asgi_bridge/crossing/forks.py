@@ -6,6 +6,7 @@
 """Forks: begins anew in the child of a fork what the parent's threads had in hand."""
 
 import os
+import threading
 from typing import Final, Protocol
 from weakref import WeakSet
 
@@ -18,6 +19,22 @@ class Copied(Protocol):
 
 
 _copied: Final[WeakSet[Copied]] = WeakSet()
+
+
+class RenewedLock:
+    """A module's lock: what is held in the parent is not held in the child.
+
+    Attributes:
+        lock: to be looked up each time that it is taken.
+    """
+
+    def __init__(self) -> None:
+        on_fork(self)
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Another lock, which nobody holds."""
+        self.lock = threading.Lock()
 
 
 def on_fork(copied: Copied) -> None:

@@ -13,7 +13,6 @@ class _Here(threading.local):
 
 
 _here = _Here()
-_latest: AsyncioPortal | None = None  # of any thread; a loop has one thread, so it is told by that
 
 
 def current_portal() -> Portal:
@@ -30,11 +29,7 @@ def current_portal() -> Portal:
         if trio_portal is not None:
             return trio_portal
     loop = asyncio.get_running_loop()
-    global _latest
-    portal = _latest
+    portal = _here.portal
     if portal is None or portal.loop is not loop:
-        portal = _here.portal
-        if portal is None or portal.loop is not loop:
-            portal = _here.portal = AsyncioPortal(loop)
-        _latest = portal
+        portal = _here.portal = AsyncioPortal(loop)
     return portal

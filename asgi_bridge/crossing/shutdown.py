@@ -60,7 +60,7 @@ class Shutdown:
         timeout: seconds that all exchanges have, instead of what their own limits say; None where
             those count.
         alarm: called at once when a signal comes, like a signal handler; None for nothing.
-        discard: to be called with an exchange that is over.
+        discard: to be called with an exchange that is over; it is the set's own.
 
     Threads: the loop's, but for `hear`.
     """
@@ -70,7 +70,7 @@ class Shutdown:
         self.timeout: float | None = None
         self.alarm: Callable[[], None] | None = None
         self._portal = portal
-        self._running: set[Ending] = set()
+        self._running: Final[set[Ending]] = set()
         self.discard = self._running.discard
         self._watch: Running | None = None
         self._lifespans = 0  # that are open

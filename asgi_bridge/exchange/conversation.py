@@ -12,6 +12,7 @@ from typing import Final
 
 import anyio
 
+from ..crossing.portal import Running
 from ..errors import (
     BodyTooLarge,
     ExchangeOver,
@@ -34,6 +35,8 @@ _UNSENT: Final = (Phase.INITIAL, Phase.HELD)
 class Conversation(Passing):
     """An exchange in which the application may read, stream, fail, or be cut off."""
 
+    _reason: BaseException | None = None  # what a reader meets that outlives the exchange
+
     async def call(self, app: ASGIApp, scope: Scope, receive: Receive) -> None:
         """Call the application, where the request's head does not refuse it, and in its time.
 
@@ -54,6 +57,23 @@ class Conversation(Passing):
                 intake.refused = error = TotalTimeout(f"the exchange took longer than {seconds} s")
                 raise error
 
+    # A send of the whole response, under way before there was a conversation.
+
+    def send_waits(self, sending: Running) -> None:
+        """It has to wait: watch over it."""
+        self.intake.sends += 1
+        self._send_waits(sending)
+
+    def send_over(self, *, ended: bool) -> None:
+        """It is over; whether it came to its end.
+
+        Raises:
+            Exception: why the exchange was cut, where that has stopped it.
+        """
+        self.intake.sends += self.intake.sends % 2  # even, if it was known to wait
+        if not ended:
+            self._raise_cut()
+
     def shut_down(self, error: ServerShutdown) -> None:
         """Let go whoever waits, in a send, in the application's receive, or in a read."""
         self.intake.end(error)
@@ -62,7 +82,7 @@ class Conversation(Passing):
     # The end.
 
     async def finish(self) -> None:
-        """The application has returned: see the response and the exchange to their end."""
+        """The application has returned: see the response to its end."""
         gate = self.gate
         # where the client has gone, the application noticed, and stopped
         if gate.phase is not COMPLETE and not self.intake.client_gone:
@@ -71,10 +91,9 @@ class Conversation(Passing):
                 await self._complete(released)
             else:
                 await self._leave_answer()
-        await self._close(None)
 
     async def fail(self, error: BaseException) -> bool:
-        """See to what the application raised, or `call`, or `finish`; this is the end.
+        """See to what the application raised, or `call`, or `finish`.
 
         Returns:
             Whether that ends here, and is not for the server.
@@ -84,17 +103,18 @@ class Conversation(Passing):
         """
         intake = self.intake
         if intake.client_gone:
-            reason: BaseException = intake.gone_error()
+            self._reason = intake.gone_error()
         else:
             over = ExchangeOver(f"the exchange ended early: {error!r}")
-            reason = intake.portal.shutdown.reason(error) or over
+            self._reason = intake.portal.shutdown.reason(error) or over
         try:
             return await self._settle(error)
         finally:
-            await self._close(reason)
+            del error  # it holds this frame
 
-    async def _close(self, reason: BaseException | None) -> None:
-        """The exchange is over: whoever outlives it meets the reason, where there is one."""
+    async def close(self) -> None:
+        """The exchange is over."""
+        self._cut = None  # where it was raised, its frames hold us
         patience, self._patience = self._patience, None
         if patience is not None:
             patience.cancel()
@@ -102,7 +122,7 @@ class Conversation(Passing):
         if intake.untouched:
             intake.response_complete()  # whoever claims the body from now on is too late
         else:
-            over = reason or ExchangeOver("the exchange is over")
+            over = self._reason or ExchangeOver("the exchange is over")
             await intake.close(over, failed=self.gate.phase is not COMPLETE)
 
     @property
@@ -124,6 +144,7 @@ class Conversation(Passing):
                 logger.info("%s: %s", intake, refusal)
             refusal.__traceback__ = None  # see answer.py
         elif self._cut is not None and not intake.client_gone:
+            del error  # that may be it, and holds this frame then
             raise self._cut.with_traceback(None) from None  # whatever was made of it
         elif caused_by_disconnect(error):
             logger.info("%s: %s", intake, intake.gone_error() if intake.client_gone else error)

@@ -10,10 +10,10 @@
 """AppExchange: calls an application, behind the bridge."""
 
 import threading
-from collections.abc import Awaitable
 from functools import partial
 from typing import Final
 
+from ..crossing.forks import RenewedLock
 from ..crossing.portal import Portal, Running
 from ..errors import ServerShutdown
 from ..intake import SCOPE_KEY, Intake
@@ -30,8 +30,8 @@ SPEC_VERSION: Final = "2.4"
 # A global is found in half the time of an enum's member.
 _COMPLETE: Final = Outcome.COMPLETE
 
-# Held for an assignment, so one lock serves all.
-_making = threading.Lock()
+# Held to make an intake and to post a call at most, so one lock serves all.
+_making = RenewedLock()
 
 
 class AppExchange:
@@ -104,12 +104,15 @@ class AppExchange:
             else:
                 await self._converse().call(app, inner, self.receive)
             await self._converse().finish()
+            return self._converse().outcome
         except BaseException as error:
-            if not await self._converse().fail(error):
-                raise
+            if await self._converse().fail(error):
+                return self._converse().outcome
+            raise
         finally:
             shutdown.discard(self)
-        return self._converse().outcome
+            if self._conversation is not None:
+                await self._conversation.close()
 
     def _may_be_short(self) -> bool:
         scope = self._scope
@@ -125,12 +128,12 @@ class AppExchange:
     @property
     def intake(self) -> Intake:
         """The owner of the server's receive(); any thread."""
-        with _making:
+        with _making.lock:
             if self._intake is None:
                 intake = Intake(self._scope, self._server_receive, self._limits, self._portal)
                 if threading.get_ident() == self._portal.thread_id:
                     self._pass_end_to(intake)
-                else:  # the end may come just now
+                else:  # the end may come just now; whoever reads is connected after it
                     self._portal.post(partial(self._pass_end_to, intake))
                 self._intake = intake
             return self._intake
@@ -144,16 +147,17 @@ class AppExchange:
         """Whether `receive` is this exchange's own, with nobody's wrapper in between."""
         return receive == self.receive
 
-    def receive(self) -> Awaitable[Message]:
+    async def receive(self) -> Message:
         """The application's `receive`, see `Intake.receive`."""
-        return self.intake.receive()
+        return await self.intake.receive()
 
     # For the server that shuts down.
 
     @property
     def shutdown_timeout(self) -> float | None:
-        """As `Limits` have it."""
-        return self._limits.shutdown_timeout
+        """As `Limits` have it, those of a handler that has claimed the body before ours."""
+        limits = self._limits if self._intake is None else self._intake.limits
+        return limits.shutdown_timeout
 
     def shut_down(self, error: ServerShutdown) -> None:
         """Let go whoever waits."""
@@ -163,8 +167,7 @@ class AppExchange:
 
     async def send(self, message: Message) -> None:
         """The application's `send`, see `Passing.send`."""
-        intake = self._intake
-        if intake is None:  # and so nothing but a start has come, if that
+        if self._intake is None and self._last is None:
             kind = message["type"]
             start = self._start
             if start is None:
@@ -173,36 +176,35 @@ class AppExchange:
                     if not streams:
                         self._start = message
                         return
-            elif (
-                kind == "http.response.body" and self._last is None and not message.get("more_body")
-            ):
+            elif kind == "http.response.body" and not message.get("more_body"):
                 size = len(message.get("body", b""))
                 if self._declared in (None, size) and size <= self._limits.message_bytes:
-                    self._last = message
-                    # most sends return at once; what has to wait is watched over
-                    waiting = self._portal.run_here(self._forward(start, message), self._wait_for)
-                    if waiting is not None:
-                        await self._waited_for(waiting)
-                    self._sent = True
-                    if self._intake is not None:
-                        self._pass_end_to(self._intake)
+                    await self._answer(start, message)
                     return
         await self._converse().send(message)
+
+    async def _answer(self, start: Message, last: Message) -> None:
+        """Pass on all of the response."""
+        self._last = last
+        # most sends return at once; what has to wait is watched over
+        waiting = self._portal.run_here(self._forward(start, last), self._send_waits)
+        if waiting is not None:
+            ended = await waiting
+            self._converse().send_over(ended=ended)
+        self._sent = True
+        if self._intake is not None:
+            self._pass_end_to(self._intake)
 
     async def _forward(self, start: Message, last: Message) -> None:
         try:
             await self.send_to(start)
             await self.send_to(last)
         except OSError as error:
-            raise self.intake.left(error) from error
+            self.intake.client_left(error)
+            raise self.intake.gone_error() from error
 
-    def _wait_for(self, sending: Running) -> None:
-        self._converse().wait_for(sending)
-
-    async def _waited_for(self, waiting: Awaitable[bool]) -> None:
-        ended = await waiting
-        if self._conversation is not None:
-            self._conversation.waited_for(ended=ended)
+    def _send_waits(self, sending: Running) -> None:
+        self._converse().send_waits(sending)
 
     def _converse(self) -> Conversation:
         """More happens than a short answer."""

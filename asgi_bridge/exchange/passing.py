@@ -111,7 +111,7 @@ class Passing:
             await intake.drain()
         if not self._listens:
             # most sends return at once; what has to wait is watched over, like a stream
-            waiting = intake.portal.run_here(self._forward(released), self._wait_patiently)
+            waiting = intake.portal.run_here(self._forward(released), self._send_waits)
             if waiting is not None and not await waiting:
                 self._raise_cut()
         else:
@@ -121,24 +121,9 @@ class Passing:
             await self._forward_patiently(released)
         intake.response_complete()
 
-    def _wait_patiently(self, sending: Running) -> None:
+    def _send_waits(self, sending: Running) -> None:
         self._sending = sending
         self._patience = be_patient(self.intake, self._abort)
-
-    def wait_for(self, sending: Running) -> None:
-        """Watch over a send of the whole response, which is under way and has to wait."""
-        self.intake.sends += 1
-        self._wait_patiently(sending)
-
-    def waited_for(self, *, ended: bool) -> None:
-        """That send is over; whether it came to its end.
-
-        Raises:
-            Exception: why the exchange was cut, where that has stopped it.
-        """
-        self.intake.sends += 1
-        if not ended:
-            self._raise_cut()
 
     def _raise_cut(self) -> NoReturn:
         assert self._cut is not None, "only _abort stops it"
@@ -158,7 +143,8 @@ class Passing:
                     await self.send_to(each)
             intake.sends += counts
         except OSError as error:
-            raise intake.left(error) from error
+            intake.client_left(error)
+            raise intake.gone_error() from error
 
     async def _forward_patiently(self, released: tuple[Message, ...]) -> None:
         """`_forward`, which ends when the exchange is aborted."""

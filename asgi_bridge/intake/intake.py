@@ -19,6 +19,7 @@ import anyio
 import anyio.lowlevel
 
 from ..crossing.body_channel import BodyChannel
+from ..crossing.forks import RenewedLock
 from ..crossing.inlet import loop_to_thread
 from ..crossing.portal import Portal
 from ..crossing.waiters import LoopWaiter
@@ -38,7 +39,7 @@ from .pump import Pump
 from .state import NOBODY, READER, SCOPE_KEY, Owner
 
 # Claims come from any thread; held for a comparison and an assignment, so one lock serves all.
-_claiming = threading.Lock()
+_claiming = RenewedLock()
 
 _REFUSALS = (BodyTooLarge, BodyIncomplete, ReadTimeout, SpoolFull)
 
@@ -153,7 +154,7 @@ class Intake(Pump):
         raise error.with_traceback(None)
 
     def _own_for_application(self) -> bool:
-        with _claiming:
+        with _claiming.lock:
             if self._owner is READER:
                 return False
             self._owner = Owner.APPLICATION
@@ -172,7 +173,7 @@ class Intake(Pump):
 
     def withhold(self) -> None:
         """Keep the body for a reader, if nobody has asked for it yet."""
-        with _claiming:
+        with _claiming.lock:
             if self._owner is NOBODY:
                 self._owner = READER
                 self._withheld = self._tells_of_none = True
@@ -183,7 +184,7 @@ class Intake(Pump):
         Raises:
             BodyAlreadyClaimed: there is a reader, or the application has read from it itself.
         """
-        with _claiming:
+        with _claiming.lock:
             if self._owner is not NOBODY and not self._withheld:
                 raise BodyAlreadyClaimed(f"the request body cannot be claimed: {self._owner.value}")
             self._owner = READER

@@ -52,7 +52,7 @@ class Pump(RequestState):
     @property
     def untouched(self) -> bool:
         """Whether nobody has asked for anything, so that there is nothing to close."""
-        return self._body is None and self._owner is NOBODY
+        return self._body is None and self._owner is NOBODY and self._pump is None
 
     @property
     def quiet(self) -> bool:

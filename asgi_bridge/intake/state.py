@@ -18,7 +18,7 @@ from ..limits import Limits
 from ..protocol.request import OPEN, Framing, RequestBody, framing_of, leaves_body_open
 from ..types import Receive, Scope
 
-# Where a scope carries its intake, so that open_body finds it through any framework.
+# Where a scope carries what has its intake, so that open_body finds it through any framework.
 SCOPE_KEY: Final = "asgi_bridge"
 
 
@@ -47,7 +47,7 @@ class RequestState:
         refused: what the application's receive() has raised on our own account, for a body that is
             too long, too slow, or not whole.
         sends: how many sends to the server were begun or ended, so odd while one is under way.
-            Whoever sends counts them, while a response streams.
+            Whoever sends counts them, while a response streams or has to wait.
         wanted: whether anybody will read the rest of the body; asked when it finds no room.
 
     Args:
@@ -153,12 +153,11 @@ class RequestState:
         told = self._told or f"the client went away after {self.body.received} bytes of body"
         return ClientDisconnected(told)
 
-    def left(self, error: OSError) -> ClientDisconnected:
-        """Latch a disconnect that the server's send() told of; what its caller meets."""
+    def client_left(self, told: OSError) -> None:
+        """Latch a disconnect that the server's send() told of."""
         self.client_gone = True
-        self._told = f"the client went away: {error}"
+        self._told = f"the client went away: {told}"
         self.tell()
-        return self.gone_error()
 
     def latch(self, failure: Exception) -> None:
         """Latch what went wrong."""

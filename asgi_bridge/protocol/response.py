@@ -175,9 +175,7 @@ class ResponseGate:
         match self.phase:
             case Phase.HELD:
                 end = self.feed({"type": "http.response.body", "body": b"", "more_body": False})
-                if (
-                    self._last_body is not _LAST_BODY
-                ):  # a server that was promised them waits for them
+                if self._last_body is not _LAST_BODY:  # the server waits for what it was promised
                     end += self.feed({"type": "http.response.trailers", "headers": []})
                 return end
             case Phase.STREAMING:

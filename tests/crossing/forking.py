@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 
 from asgi_bridge import WorkerPool
+from asgi_bridge.crossing.forks import RenewedLock
 
 from .jobs import Parked, Quick
 from .threads import LIMIT
@@ -89,9 +90,20 @@ def coming_back() -> None:
     telling.ended.wait(LIMIT)
 
 
+def module_locked() -> None:
+    """Another thread of the parent's holds a lock of a module's."""
+    renewed = RenewedLock()
+    with renewed.lock:
+        child = os.fork()
+        if child == 0:
+            os._exit(7 if renewed.lock.acquire(timeout=LIMIT / 2) else 1)
+    print(told(child))
+
+
 STORIES: dict[str, Callable[[], None]] = {
     "busy": busy,
     "locked": locked,
+    "module locked": module_locked,
     "coming back": coming_back,
 }
 

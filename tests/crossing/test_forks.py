@@ -20,6 +20,7 @@ from .threads import LIMIT
     [
         ("busy", ["the child ended with 7", "the job in line is done: True"]),
         ("locked", ["the child ended with 7"]),
+        ("module locked", ["the child ended with 7"]),
         ("coming back", ["the child ended with 1", "the job in line is done"]),
     ],
 )

@@ -149,6 +149,17 @@ async def test_loops_of_two_threads_have_a_portal_each(anyio_backend: Backend) -
     assert other.thread_id != portal.thread_id
 
 
+def test_loop_that_moves_to_another_thread_has_another_portal() -> None:
+    async def here() -> int:
+        return current_portal().thread_id
+
+    loop = asyncio.new_event_loop()
+    assert loop.run_until_complete(here()) == threading.get_ident()
+    moved = RunningThread(lambda: (loop.run_until_complete(here()), threading.get_ident()))
+    assert len(set(moved.result())) == 1
+    loop.close()
+
+
 def test_without_a_loop_there_is_no_portal() -> None:
     with pytest.raises(RuntimeError):
         current_portal()

@@ -34,7 +34,7 @@ from .helpers import WAIT, settled
 pytestmark = pytest.mark.anyio
 
 HELD = (AppExchange, Conversation, HandlerExchange, Intake, BodyReader, Response, Request)
-LIMITS = Limits(abandon_timeout=0.2, drain_timeout=0.1)
+LIMITS = Limits(abandon_timeout=0.2, drain_timeout=0.1, write_timeout=0.1)
 CHUNKED = [(b"transfer-encoding", b"chunked")]
 
 
@@ -83,6 +83,11 @@ async def breaks_off(scope: Scope, receive: Receive, send: Send) -> None:
     raise RuntimeError("on purpose")
 
 
+async def answers(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"some"})
+
+
 async def opens(scope: Scope, receive: Receive, send: Send) -> None:
     body = await anyio.to_thread.run_sync(lambda: open_body(scope).read())
     await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -90,7 +95,7 @@ async def opens(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 FUNCTIONS = [streams, reads, ignores, refuses, raises, breaks]
-APPLICATIONS = [echoes, breaks_off, opens]
+APPLICATIONS = [echoes, breaks_off, answers, opens]
 
 
 @pytest.fixture(params=[*FUNCTIONS, *APPLICATIONS], ids=lambda each: each.__name__)
@@ -108,11 +113,12 @@ def app(request: pytest.FixtureRequest, pool: WorkerPool) -> ASGIApp:
 
 
 class Server:
-    """Has a script for its receive(), and may refuse to send more than the start."""
+    """Has a script for its receive(), and may refuse to send more than the start, or be stuck."""
 
-    def __init__(self, script: list[Message], *, sends: int) -> None:
+    def __init__(self, script: list[Message], *, sends: int, stuck: bool = False) -> None:
         self._script = script
         self._sends = sends
+        self._stuck = stuck
 
     async def receive(self) -> Message:
         await anyio.lowlevel.checkpoint()
@@ -124,6 +130,8 @@ class Server:
         await anyio.lowlevel.checkpoint()
         self._sends -= 1
         if self._sends < 0:
+            if self._stuck:
+                await anyio.sleep_forever()
             raise OSError("the client is gone")
 
 
@@ -136,6 +144,7 @@ SERVERS: dict[str, Callable[[], Server]] = {
     "disconnect": lambda: Server([CHUNK, GONE], sends=1000),
     "disconnect at once": lambda: Server([GONE], sends=1000),
     "send fails": lambda: Server([CHUNK, CHUNK, LAST], sends=1),
+    "send is stuck": lambda: Server([CHUNK, CHUNK, LAST], sends=1, stuck=True),
     "disconnect after all": lambda: Server([CHUNK, LAST, GONE], sends=1000),
 }
 
@@ -149,9 +158,14 @@ def held() -> dict[int, object]:
     return {id(each): each for each in gc.get_objects() if isinstance(each, HELD)}
 
 
+@pytest.mark.parametrize("headers", [CHUNKED, []], ids=["chunked", "no body announced"])
 @pytest.mark.parametrize("kind", SERVERS)
 async def test_nothing_is_held_after_the_end(
-    app: ASGIApp, kind: str, pool: WorkerPool, caplog: pytest.LogCaptureFixture
+    app: ASGIApp,
+    kind: str,
+    headers: list[tuple[bytes, bytes]],
+    pool: WorkerPool,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     # pytest keeps each record, and so the request that it names; other tests have set the level
     caplog.set_level(logging.CRITICAL + 1, logger="asgi_bridge")
@@ -161,7 +175,7 @@ async def test_nothing_is_held_after_the_end(
         before = held()
         server = SERVERS[kind]()
         with suppress(Exception):  # and its frames with it
-            await app(scope_for(headers=CHUNKED), server.receive, server.send)
+            await app(scope_for(headers=headers), server.receive, server.send)
         # a thread may have its last job in hand for a moment more; anyio's idle one comes next
         pool.close()
         await anyio.to_thread.run_sync(settled_thread)

@@ -16,8 +16,10 @@ from asgi_bridge import (
     ResponseOrderError,
     open_body,
 )
-from asgi_bridge.testing import body, scope_for, start
+from asgi_bridge.testing import Exchange, body, scope_for, start
 from asgi_bridge.types import ASGIApp, Message, Receive, Scope, Send
+
+from .helpers import settled
 
 pytestmark = pytest.mark.anyio
 
@@ -103,6 +105,16 @@ async def test_body_of_another_length_than_declared() -> None:
     assert server.sent == [HEAD, BODY]
 
 
+async def test_failure_of_an_application_that_has_read_is_its_own() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(start(500))
+        await send(BODY)
+
+    exchange = Exchange(BridgeMiddleware(app))
+    assert await exchange.run() == [start(500), BODY]
+
+
 async def test_receive_after_the_end_tells_of_the_disconnect() -> None:
     told: list[Message] = []
 
@@ -130,6 +142,22 @@ async def test_body_that_is_claimed_in_a_thread_after_the_end_is_gone() -> None:
     server = Server()
     await serve(app, server)
     assert (server.sent, server.received) == ([HEAD, BODY], 0)
+
+
+async def test_nothing_is_received_once_a_stream_is_over() -> None:
+    """Although it was about to be watched."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(HEAD)
+        await send(body(b"h", more_body=True))
+        raise ValueError("on purpose")
+
+    server = Server()
+    with pytest.raises(ValueError, match="on purpose"):
+        await serve(app, server)
+    before = server.received
+    await settled()
+    assert server.received == before
 
 
 async def after_the_start(send: Send, claim: Callable[[], None]) -> None:

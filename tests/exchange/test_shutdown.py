@@ -251,6 +251,53 @@ async def test_handler_inside_the_middleware_is_logged_once(
     assert one_warning(log)
 
 
+async def test_handler_inside_the_middleware_has_its_own_time(pool: WorkerPool) -> None:
+    reads = Reads()
+    with lifespan() as shutdown:
+        async with Exchange(
+            BridgeMiddleware(handler(reads, pool=pool), limits=AT_ONCE)
+        ) as exchange:
+            await exchange.send_chunk(b"a")
+            await reads.begun.reached()
+            shutdown.hear()
+            await settled()
+            await exchange.end_body(b"b")
+        assert exchange.sent[-1] == body(b"ab")
+
+
+async def test_exchange_that_is_only_being_closed_is_over(log: pytest.LogCaptureFixture) -> None:
+    """It waits for a receive() that does not heed its cancellation."""
+    answered, let_go = anyio.Event(), anyio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def wait() -> None:
+            await receive()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait)
+            await settled()
+            await send(start())
+            await send(body(b"all"))
+            tasks.cancel_scope.cancel()
+        answered.set()
+
+    async def deaf() -> Message:
+        with anyio.CancelScope(shield=True):
+            await let_go.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        pass
+
+    async with anyio.create_task_group() as tasks:
+        with lifespan():
+            tasks.start_soon(BridgeMiddleware(app), scope_for(), deaf, send)
+            await answered.wait()
+            await settled()
+        let_go.set()
+    assert lines(log) == []
+
+
 async def test_request_that_comes_during_the_shutdown(pool: WorkerPool) -> None:
     with lifespan() as shutdown:
         shutdown.hear()

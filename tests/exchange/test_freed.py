@@ -5,6 +5,7 @@ import gc
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -35,7 +36,6 @@ pytestmark = pytest.mark.anyio
 
 HELD = (AppExchange, Conversation, HandlerExchange, Intake, BodyReader, Response, Request)
 LIMITS = Limits(abandon_timeout=0.2, drain_timeout=0.1, write_timeout=0.1)
-CHUNKED = [(b"transfer-encoding", b"chunked")]
 
 
 # Applications.
@@ -99,14 +99,23 @@ APPLICATIONS = [echoes, breaks_off, answers, opens]
 
 
 @pytest.fixture(params=[*FUNCTIONS, *APPLICATIONS], ids=lambda each: each.__name__)
-def app(request: pytest.FixtureRequest, pool: WorkerPool) -> ASGIApp:
-    blocking = request.param in FUNCTIONS
-    app: ASGIApp = (
-        handler(request.param, limits=LIMITS, pool=pool)
-        if blocking
-        else BridgeMiddleware(request.param, limits=LIMITS)
-    )
-    return app
+def served(request: pytest.FixtureRequest) -> Any:
+    """A function or an application."""
+    return request.param
+
+
+@pytest.fixture
+def app(served: Any, pool: WorkerPool) -> ASGIApp:
+    if served in FUNCTIONS:
+        blocking: ASGIApp = handler(served, limits=LIMITS, pool=pool)
+        return blocking
+    return BridgeMiddleware(served, limits=LIMITS)
+
+
+@pytest.fixture
+def headers(served: Any) -> list[tuple[bytes, bytes]]:
+    """What announces a body; the short way is for a request without one."""
+    return [] if served is answers else [(b"transfer-encoding", b"chunked")]
 
 
 # A server.
@@ -158,12 +167,11 @@ def held() -> dict[int, object]:
     return {id(each): each for each in gc.get_objects() if isinstance(each, HELD)}
 
 
-@pytest.mark.parametrize("headers", [CHUNKED, []], ids=["chunked", "no body announced"])
 @pytest.mark.parametrize("kind", SERVERS)
 async def test_nothing_is_held_after_the_end(
     app: ASGIApp,
-    kind: str,
     headers: list[tuple[bytes, bytes]],
+    kind: str,
     pool: WorkerPool,
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -13,6 +13,7 @@ from asgi_bridge import (
     ClientDisconnected,
     ExchangeOver,
     LengthMismatch,
+    Limits,
     ResponseOrderError,
     open_body,
 )
@@ -48,7 +49,8 @@ class Server:
 
 async def serve(app: ASGIApp, server: Server) -> None:
     with anyio.fail_after(5):
-        await BridgeMiddleware(app)(scope_for(), server.receive, server.send)
+        bridged = BridgeMiddleware(app, limits=Limits(drain_timeout=0.0))
+        await bridged(scope_for(), server.receive, server.send)
 
 
 async def test_messages_go_out_together_and_nothing_is_received() -> None:

@@ -291,7 +291,8 @@ async def test_exchange_that_is_only_being_closed_is_over(log: pytest.LogCapture
 
     async with anyio.create_task_group() as tasks:
         with lifespan():
-            tasks.start_soon(BridgeMiddleware(app), scope_for(), deaf, send)
+            bridged = BridgeMiddleware(app, limits=Limits(drain_timeout=0.0))
+            tasks.start_soon(bridged, scope_for(), deaf, send)
             await answered.wait()
             await settled()
         let_go.set()

@@ -51,11 +51,16 @@ class Tally:
     after: State | None = None
 
     @property
-    def blocks(self) -> float:
-        """Blocks of memory that each call after the pause has left."""
+    def kept(self) -> int:
+        """Blocks of memory that the calls after the pause have left."""
         assert self.between is not None, "soak_one has looked"
         assert self.after is not None, "soak_one has looked"
-        return (self.after.blocks - self.between.blocks) / max(1, self.later)
+        return self.after.blocks - self.between.blocks
+
+    @property
+    def blocks(self) -> float:
+        """The same, of each of those calls."""
+        return self.kept / max(1, self.later)
 
     @property
     def left(self) -> str:

@@ -20,6 +20,9 @@ MIB = 1024 * 1024
 GROWTH = 64 * MIB
 # Blocks that a call may leave: caches fill. An exchange that is kept is more than fifty.
 LEAK = 5.0
+# Blocks that may come and go however many calls there are: trio keeps a thousand deadlines that were
+# given up, of six blocks each, and then forgets them all at once (its Deadlines._prune).
+RESERVE = 7000
 
 
 @pytest.fixture
@@ -38,5 +41,5 @@ def test_soak(servers: list[Server], capsys: pytest.CaptureFixture[str]) -> None
     table = capsys.readouterr().out
     assert [(each.wrong, each.failed, each.left) for each in tallies] == [([], [], "")] * 4, table
     assert all(each.watch.peak - each.watch.first < GROWTH for each in tallies), table
-    assert all(each.blocks < LEAK for each in tallies), table
+    assert all(each.kept < LEAK * each.later + RESERVE for each in tallies), table
     assert set().union(*(each.calls for each in tallies)) == set(KINDS)

@@ -14,3 +14,8 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
     """Every test marked anyio runs on both event loops."""
     backend: str = request.param
     return backend
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest file comes first, so that nobody waits for it alone in the end."""
+    items.sort(key=lambda item: item.path.parent.name != "soak")

@@ -20,8 +20,8 @@ MIB = 1024 * 1024
 GROWTH = 64 * MIB
 # Blocks that a call may leave: caches fill. An exchange that is kept is more than fifty.
 LEAK = 5.0
-# Blocks that may come and go however many calls there are: trio keeps a thousand deadlines that were
-# given up, of six blocks each, and then forgets them all at once (its Deadlines._prune).
+# Blocks that may come and go however many calls there are: trio keeps a thousand deadlines that
+# were given up, of six blocks each, and then forgets them all at once (its Deadlines._prune).
 RESERVE = 7000
 
 

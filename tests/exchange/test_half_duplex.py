@@ -185,7 +185,14 @@ async def test_body_that_nobody_will_read_is_not_spooled(
     assert writes == []
 
 
-HALF = Limits(request=MARKS, response=MARKS, prefetch_bytes=500, duplex="half", read_timeout=STALL)
+HALF = Limits(
+    request=MARKS,
+    response=MARKS,
+    prefetch_bytes=500,
+    duplex="half",
+    read_timeout=STALL,
+    drain_timeout=STALL,
+)
 
 
 def write_only(request: Request, response: Response) -> None:

@@ -166,7 +166,8 @@ async def test_other_tasks_have_their_turn_although_no_send_waits(size: int) -> 
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(other)
-        await BridgeMiddleware(app)(scope_for(), server_receive, server_send)
+        bridged = BridgeMiddleware(app, limits=Limits(drain_timeout=0.0))
+        await bridged(scope_for(), server_receive, server_send)
         tasks.cancel_scope.cancel()
     assert len({at for at in turns if 0 < at < 200}) >= 2
 

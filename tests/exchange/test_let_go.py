@@ -40,7 +40,7 @@ async def test_reader_that_gave_up_before_it_was_connected_harms_nobody() -> Non
             await rung.wait()  # what was posted after it is not lost
         await send(body(b"end", more_body=False))
 
-    limits = Limits(read_timeout=0.01)
+    limits = Limits(read_timeout=0.01, drain_timeout=0.0)
     exchange = Exchange(BridgeMiddleware(app, limits=limits), method="PUT")
     async with exchange:
         await exchange.expect_start()

@@ -135,7 +135,7 @@ async def test_reader_of_an_application_that_is_cancelled_meets_our_own_error() 
             await begun.reached()
             tasks.cancel_scope.cancel()
 
-    async with Exchange(BridgeMiddleware(app)) as exchange:
+    async with Exchange(BridgeMiddleware(app, limits=Limits(drain_timeout=0.0))) as exchange:
         await exchange.send_chunk(b"a")
         await exchange.wait_closed()
     with anyio.fail_after(5):

@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from asgi_bridge import Limits, Request, Response, WorkerPool, WriteTimeout, handler
+from asgi_bridge.limits import YIELD_BYTES
 from asgi_bridge.protocol.watermarks import Watermarks
-from asgi_bridge.testing import AppState, Exchange, body, request, start
+from asgi_bridge.testing import AppState, Exchange, body, request, scope_for, start
+from asgi_bridge.types import Message
 
-from .helpers import PromptPool, Step, ending, joined, settled
+from .helpers import WAIT, PromptPool, Step, ending, joined, settled
 
 pytestmark = pytest.mark.anyio
 
@@ -248,3 +252,59 @@ async def test_client_may_take_its_time_where_there_is_no_limit(pool: WorkerPool
         assert await exchange.expect_chunk() == b"A"
         await exchange.end_body()
     assert exchange.complete
+
+
+async def test_upload_that_nobody_reads_is_taken_in_before_the_end(pool: WorkerPool) -> None:
+    seen = Step()
+
+    @handler(pool=pool)
+    def app(request: Request, response: Response) -> Iterator[bytes]:
+        yield b"a"
+        seen.wait()
+        yield b"b"
+
+    async with Exchange(app) as exchange:
+        await exchange.send_chunk(b"x")
+        assert await exchange.expect_chunk() == b"a"
+        seen.take()
+        assert await exchange.expect_chunk() == b"b"
+        await settled()
+        assert not exchange.complete
+        await exchange.end_body()
+        await exchange.expect_end()
+
+
+async def test_other_tasks_have_their_turn_in_a_large_batch(pool: WorkerPool) -> None:
+    """Where the server's send() never suspends."""
+    seen = Step()
+    sent: list[Message] = []
+    turns: list[int] = []
+    size = 4 * YIELD_BYTES
+
+    @handler(pool=pool)
+    def app(request: Request, response: Response) -> Iterator[bytes]:
+        yield bytes(size)
+        seen.wait()  # so this is a batch that is not all of the output
+        yield b"b"
+
+    async def other() -> None:
+        while True:
+            await anyio.lowlevel.checkpoint()
+            turns.append(len(sent))
+            if sum(len(each.get("body", b"")) for each in sent) == size:
+                seen.take()
+
+    async def receive() -> Message:
+        return request()
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    with anyio.fail_after(WAIT):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(other)
+            await app(scope_for(), receive, send)
+            tasks.cancel_scope.cancel()
+    pieces = len(sent) - 3  # beside them: the start, the second chunk, the end
+    assert pieces > 1
+    assert {at for at in turns if 1 < at <= pieces}

@@ -39,7 +39,7 @@ def read_all(request: Request, response: Response) -> bytes:
 
 
 async def test_total_timeout_wakes_a_read_and_is_a_503(pool: WorkerPool) -> None:
-    app = handler(read_all, pool=pool, limits=Limits(total_timeout=SOON))
+    app = handler(read_all, pool=pool, limits=Limits(total_timeout=SOON, drain_timeout=SOON))
     async with Exchange(app) as exchange:
         await exchange.send_chunk(b"a")
         await exchange.until_sent(2)
@@ -106,7 +106,7 @@ async def test_exchange_within_its_time(pool: WorkerPool) -> None:
 async def test_trickle_is_a_408(pool: WorkerPool) -> None:
     met: list[BaseException] = []
 
-    @handler(pool=pool, limits=Limits(min_body_rate=1000, min_body_grace=SOON))
+    @handler(pool=pool, limits=Limits(min_body_rate=1000, min_body_grace=SOON, drain_timeout=0))
     def app(request: Request, response: Response) -> bytes:
         try:
             return request.body.read()

@@ -100,11 +100,12 @@ class Crew:
             job.refused(ExchangeOver("the worker pool was closed before the request was started"))
 
     def disown(self) -> None:
-        """Do no more jobs, in the child of a fork, where all of them are the parent's."""
+        """Do no more jobs, in the child of a fork, where all of them are the parent's.
+
+        Only a worker that forked, and comes back, will look here again.
+        """
         self.lock = threading.RLock()  # the old one may be held by a thread that is not here
         self.lines.clear()
-        self.lingering.clear()
-        self._idle.clear()
         self.closed = True
 
     def join(self, timeout: float) -> int:

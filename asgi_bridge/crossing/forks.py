@@ -1,4 +1,4 @@
-# What a fork copies of a pool.
+# What a fork copies of a pool, and of the locks of modules.
 #
 # Rule 1: the child has the parent's locks, perhaps locked, and none of its threads but the one that
 #         forked. So nothing of the parent's is used there, not even to be closed.

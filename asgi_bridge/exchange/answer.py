@@ -216,12 +216,12 @@ class Answer:
             messages = (*messages, trailers_of(self._response))
         intake.on_gone(None)  # see _send_end
         # most sends return at once; what has to wait is watched over, like a stream
-        waiting = intake.portal.run_here(self._forward(*messages), self._wait_for)
+        waiting = intake.portal.run_here(self._forward(*messages), self._watch_over)
         if waiting is not None and not await waiting:
             assert self.cut is not None, "only abort stops it"
             raise self.cut
 
-    def _wait_for(self, sending: Running) -> None:
+    def _watch_over(self, sending: Running) -> None:
         self._sending = sending
         self._patience = be_patient(self._intake, self.abort)
 

@@ -62,7 +62,7 @@ class Conversation(Passing):
     def send_waits(self, sending: Running) -> None:
         """It has to wait: watch over it."""
         self.intake.sends += 1
-        self._send_waits(sending)
+        self._watch_over(sending)
 
     def send_over(self, *, ended: bool) -> None:
         """It is over; whether it came to its end.

@@ -111,7 +111,7 @@ class Passing:
             await intake.drain()
         if not self._listens:
             # most sends return at once; what has to wait is watched over, like a stream
-            waiting = intake.portal.run_here(self._forward(released), self._send_waits)
+            waiting = intake.portal.run_here(self._forward(released), self._watch_over)
             if waiting is not None and not await waiting:
                 self._raise_cut()
         else:
@@ -121,7 +121,7 @@ class Passing:
             await self._forward_patiently(released)
         intake.response_complete()
 
-    def _send_waits(self, sending: Running) -> None:
+    def _watch_over(self, sending: Running) -> None:
         self._sending = sending
         self._patience = be_patient(self.intake, self._abort)
 

@@ -3,7 +3,8 @@
 import asyncio
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
@@ -11,7 +12,7 @@ import anyio.to_thread
 import pytest
 import trio
 
-from asgi_bridge import Request, Response, WorkerPool
+from asgi_bridge import Request, Response, WorkerPool, handler
 from asgi_bridge.crossing.lines import Job
 from asgi_bridge.testing import AppState, Exchange, body, start
 from asgi_bridge.types import ASGIApp, Message, Receive, Scope, Send
@@ -69,6 +70,16 @@ class Held:
         self.begun.take()
         self.step.wait()
         return request.body.read()
+
+
+@asynccontextmanager
+async def taken(pool: WorkerPool) -> AsyncIterator[Step]:
+    """The pool's only worker is taken, until the step is."""
+    holder = Held()
+    async with Exchange(handler(holder, pool=pool)) as exchange:
+        await exchange.end_body()
+        await holder.begun.reached()
+        yield holder.step
 
 
 class PromptPool(WorkerPool):

@@ -1,8 +1,5 @@
 """Requests that stand in line for a worker while their clients send nothing, or on and on."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 import anyio
 import anyio.lowlevel
 import pytest
@@ -11,7 +8,7 @@ from asgi_bridge import Limits, Request, Response, WorkerPool, handler
 from asgi_bridge.protocol.watermarks import Watermarks
 from asgi_bridge.testing import Exchange
 
-from .helpers import WAIT, Held, Step, settled
+from .helpers import WAIT, Step, settled, taken
 
 pytestmark = pytest.mark.anyio
 
@@ -26,16 +23,6 @@ class Reader:
     def __call__(self, request: Request, response: Response) -> bytes:
         self.called = True
         return request.body.read()
-
-
-@asynccontextmanager
-async def taken(pool: WorkerPool) -> AsyncIterator[Step]:
-    """The pool's only worker is taken, until the step is."""
-    holder = Held()
-    async with Exchange(handler(holder, pool=pool)) as exchange:
-        await exchange.end_body()
-        await holder.begun.reached()
-        yield holder.step
 
 
 async def in_line(pool: WorkerPool) -> None:

@@ -20,7 +20,7 @@ from asgi_bridge import (
 from asgi_bridge.testing import Exchange, body, scope_for, start
 from asgi_bridge.types import ASGIApp, Message, Receive, Scope, Send
 
-from .helpers import settled
+from .helpers import WAIT, settled
 
 pytestmark = pytest.mark.anyio
 
@@ -48,7 +48,7 @@ class Server:
 
 
 async def serve(app: ASGIApp, server: Server) -> None:
-    with anyio.fail_after(5):
+    with anyio.fail_after(WAIT):
         bridged = BridgeMiddleware(app, limits=Limits(drain_timeout=0.0))
         await bridged(scope_for(), server.receive, server.send)
 

@@ -1,6 +1,6 @@
 """A handler's stream: full duplex, joined and split, held back by both sides."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import anyio
 import anyio.lowlevel
@@ -30,6 +30,17 @@ def upper(request: Request, response: Response) -> Iterator[bytes]:
         yield chunk.upper()
 
 
+def in_two(first: bytes, seen: Step) -> Callable[[Request, Response], Iterator[bytes]]:
+    """A function that writes its second chunk, a b, once the first has been seen."""
+
+    def function(request: Request, response: Response) -> Iterator[bytes]:
+        yield first
+        seen.wait()
+        yield b"b"
+
+    return function
+
+
 # Full duplex.
 
 
@@ -48,13 +59,7 @@ async def test_lock_step_client_sees_each_chunk_before_it_sends_the_next(pool: W
 async def test_first_chunk_does_not_wait_for_a_second(pool: WorkerPool) -> None:
     seen = Step()
 
-    @handler(pool=pool)
-    def app(request: Request, response: Response) -> Iterator[bytes]:
-        yield b"a"
-        seen.wait()
-        yield b"b"
-
-    async with Exchange(app) as exchange:
+    async with Exchange(handler(in_two(b"a", seen), pool=pool)) as exchange:
         await exchange.end_body()
         assert await exchange.expect_chunk() == b"a"
         seen.take()
@@ -257,13 +262,7 @@ async def test_client_may_take_its_time_where_there_is_no_limit(pool: WorkerPool
 async def test_upload_that_nobody_reads_is_taken_in_before_the_end(pool: WorkerPool) -> None:
     seen = Step()
 
-    @handler(pool=pool)
-    def app(request: Request, response: Response) -> Iterator[bytes]:
-        yield b"a"
-        seen.wait()
-        yield b"b"
-
-    async with Exchange(app) as exchange:
+    async with Exchange(handler(in_two(b"a", seen), pool=pool)) as exchange:
         await exchange.send_chunk(b"x")
         assert await exchange.expect_chunk() == b"a"
         seen.take()
@@ -281,11 +280,7 @@ async def test_other_tasks_have_their_turn_in_a_large_batch(pool: WorkerPool) ->
     turns: list[int] = []
     size = 4 * YIELD_BYTES
 
-    @handler(pool=pool)
-    def app(request: Request, response: Response) -> Iterator[bytes]:
-        yield bytes(size)
-        seen.wait()  # so this is a batch that is not all of the output
-        yield b"b"
+    app = handler(in_two(bytes(size), seen), pool=pool)  # a batch that is not all of the output
 
     async def other() -> None:
         while True:

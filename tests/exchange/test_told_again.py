@@ -9,7 +9,7 @@ from asgi_bridge import BridgeMiddleware, Request, Response, WorkerPool, handler
 from asgi_bridge.testing import Exchange, body, request, start
 from asgi_bridge.types import ASGIApp, Message, Receive, Scope, Send
 
-from .helpers import Held, settled
+from .helpers import settled, taken
 
 pytestmark = pytest.mark.anyio
 
@@ -37,8 +37,8 @@ class HandsOn:
 
 @contextmanager
 def told_at_most(times: int, app: ASGIApp) -> Iterator[ASGIApp]:
-    """Middleware that hands on, around a bridge around `app`."""
-    outer = HandsOn(BridgeMiddleware(app))
+    """Middleware that hands on, around `app`."""
+    outer = HandsOn(app)
     yield outer
     assert outer.told <= times
 
@@ -51,7 +51,7 @@ async def test_stream_goes_on() -> None:
             await send(body(message["body"], more_body=True))
         await send(body())
 
-    with told_at_most(3, app) as outer:
+    with told_at_most(3, BridgeMiddleware(app)) as outer:
         assert (await Exchange(outer).run())[-2:] == [body(BODY, more_body=True), body()]
 
 
@@ -61,7 +61,7 @@ async def test_stream_of_an_app_that_does_not_read_goes_on() -> None:
         await send(body(b"a", more_body=True))
         await send(body())
 
-    with told_at_most(3, app) as outer:
+    with told_at_most(3, BridgeMiddleware(app)) as outer:
         sent = await Exchange(outer, method="GET").run()
     assert sent == [start(), body(b"a", more_body=True), body()]
 
@@ -75,7 +75,7 @@ async def test_body_is_read_as_often_as_without_the_bridge() -> None:
         await send(start())
         await send(body())
 
-    with told_at_most(12, app) as outer:
+    with told_at_most(12, BridgeMiddleware(app)) as outer:
         await Exchange(outer).run()
     assert told == [BODY] * 10
 
@@ -87,23 +87,17 @@ def streams(request: Request, response: Response) -> Iterator[bytes]:
 
 
 async def test_stream_of_a_handler_goes_on(pool: WorkerPool) -> None:
-    outer = HandsOn(handler(streams, pool=pool))
-    exchange = Exchange(outer)
-    await exchange.run()
+    with told_at_most(3, handler(streams, pool=pool)) as outer:
+        exchange = Exchange(outer)
+        await exchange.run()
     assert (exchange.body, exchange.complete) == (BODY * MANY, True)
-    assert outer.told <= 3
 
 
 async def test_handler_in_line_keeps_its_place() -> None:
-    holder = Held()
-    with WorkerPool(size=1) as pool:
-        outer = HandsOn(handler(streams, pool=pool))
-        async with Exchange(handler(holder, pool=pool)) as first:
-            await first.end_body()
-            await holder.begun.reached()
+    with WorkerPool(size=1) as pool, told_at_most(3, handler(streams, pool=pool)) as outer:
+        async with taken(pool) as over:
             async with Exchange(outer) as second:
                 await settled()
                 assert pool.statistics().ready == 1
-                holder.step.take()
+                over.take()
     assert (second.body, second.complete) == (BODY * MANY, True)
-    assert outer.told <= 3

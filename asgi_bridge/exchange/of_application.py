@@ -19,7 +19,7 @@ from ..errors import ServerShutdown
 from ..intake import SCOPE_KEY, Intake
 from ..limits import Limits
 from ..protocol.request import announces_body
-from ..protocol.response import promises_of
+from ..protocol.response import EVENT_STREAM_SIZE, promises_of
 from ..stats import Outcome
 from ..types import ASGIApp, Message, Receive, Scope, Send
 from .conversation import Conversation
@@ -52,9 +52,9 @@ class AppExchange:
 
     __slots__ = (
         "_conversation",
-        "_declared",
         "_intake",
         "_last",
+        "_length",
         "_limits",
         "_portal",
         "_scope",
@@ -75,7 +75,7 @@ class AppExchange:
         self._intake: Intake | None = None
         self._conversation: Conversation | None = None
         self._start: Message | None = None  # held
-        self._declared: int | None = None  # the content-length of the start that is held
+        self._length: bytes | None = None  # that it declares
         self._last: Message | None = None  # passed on, or about to be
         self._sent = False  # all of the response
 
@@ -90,7 +90,8 @@ class AppExchange:
                 it came of a request that was refused; and why the exchange was cut.
         """
         scope = self._scope
-        inner = {**scope, SCOPE_KEY: self}
+        inner = dict(scope)
+        inner[SCOPE_KEY] = self
         asgi = scope.get("asgi", {})
         if asgi.get("spec_version", "2.0") < SPEC_VERSION:
             inner["asgi"] = {"version": "3.0", **asgi, "spec_version": SPEC_VERSION}
@@ -116,11 +117,11 @@ class AppExchange:
 
     def _may_be_short(self) -> bool:
         scope = self._scope
-        return not (
-            self._intake is not None
-            or self._limits.total_timeout is not None
-            or scope["method"] == "HEAD"
-            or announces_body(scope)
+        return (
+            scope["method"] != "HEAD"
+            and not announces_body(scope)
+            and self._intake is None
+            and self._limits.total_timeout is None
         )
 
     # For whoever wants the body.
@@ -167,33 +168,43 @@ class AppExchange:
 
     async def send(self, message: Message) -> None:
         """The application's `send`, see `Passing.send`."""
-        if self._intake is None and self._last is None:
-            kind = message["type"]
+        if self._last is None and self._intake is None:
             start = self._start
             if start is None:
-                if kind == "http.response.start" and not message.get("trailers"):
-                    streams, self._declared = promises_of(message)
-                    if not streams:
-                        self._start = message
-                        return
-            elif kind == "http.response.body" and not message.get("more_body"):
+                if message["type"] == "http.response.start" and self._holds(message):
+                    return
+            elif message["type"] == "http.response.body" and not message.get("more_body"):
                 size = len(message.get("body", b""))
-                if self._declared in (None, size) and size <= self._limits.message_bytes:
-                    await self._answer(start, message)
+                if size <= self._limits.message_bytes and self._length in (None, b"%d" % size):
+                    self._last = message
+                    # most sends return at once; what has to wait is watched over
+                    waiting = self._portal.run_here(self._forward(start, message), self._send_waits)
+                    if waiting is not None:
+                        self._converse().send_over(ended=await waiting)
+                    self._sent = True
+                    if self._intake is not None:
+                        self._pass_end_to(self._intake)
                     return
         await self._converse().send(message)
 
-    async def _answer(self, start: Message, last: Message) -> None:
-        """Pass on all of the response."""
-        self._last = last
-        # most sends return at once; what has to wait is watched over
-        waiting = self._portal.run_here(self._forward(start, last), self._send_waits)
-        if waiting is not None:
-            ended = await waiting
-            self._converse().send_over(ended=ended)
-        self._sent = True
-        if self._intake is not None:
-            self._pass_end_to(self._intake)
+    def _holds(self, start: Message) -> bool:
+        """Hold a start; False, and nothing is done, where it is that of a stream."""
+        kind = length = None
+        for name, value in start.get("headers", ()):
+            if name == b"content-length":
+                length = value
+            elif name == b"content-type":
+                kind = value
+        if kind is None or length is None or len(kind) >= EVENT_STREAM_SIZE:
+            # it may be that of a stream, or have its names in other letters
+            streams, declared = promises_of(start)
+            if streams:
+                return False
+            length = None if declared is None else b"%d" % declared
+        if start.get("trailers"):
+            return False
+        self._start, self._length = start, length
+        return True
 
     async def _forward(self, start: Message, last: Message) -> None:
         try:

@@ -161,11 +161,13 @@ def announces_body(scope: Scope) -> bool:
     HTTP/1 has one where there is a length or a transfer coding (RFC 9112, 6.3). HTTP/2 and 3 need
     neither (RFC 9113, 8.1.1), so there the method has to do for what has no length.
     """
-    headers = dict(scope.get("headers", ()))  # quicker than to look at them one by one
-    length = headers.get(b"content-length")
-    if length is not None:
-        return bool(length != b"0")
-    if b"transfer-encoding" in headers:
+    coded = False
+    for name, value in scope.get("headers", ()):
+        if name == b"content-length":
+            return bool(value != b"0")
+        if name == b"transfer-encoding":
+            coded = True
+    if coded:
         return True
     return scope["method"] not in _WITHOUT_CONTENT and _multiplexed(scope)
 

@@ -73,7 +73,7 @@ _CONTENT_TYPE: Final = len(b"content-type")
 _CONTENT_LENGTH: Final = len(b"content-length")
 _BODILESS: Final = frozenset({204, 304})  # their content-length is not that of a body
 _EVENT_STREAM: Final = b"text/event-stream"
-_EVENT_STREAM_SIZE: Final = len(_EVENT_STREAM)
+EVENT_STREAM_SIZE: Final = len(_EVENT_STREAM)
 
 
 def promises_of(start: Message) -> tuple[bool, int | None]:
@@ -90,7 +90,7 @@ def promises_of(start: Message) -> tuple[bool, int | None]:
             # what is no number promises nothing; int() refuses thousands of digits
             declared = int(value) if value.isdigit() and len(value) <= 18 else None
         elif size == _CONTENT_TYPE and name.lower() == b"content-type":
-            if len(value) >= _EVENT_STREAM_SIZE and value.lower().startswith(_EVENT_STREAM):
+            if len(value) >= EVENT_STREAM_SIZE and value.lower().startswith(_EVENT_STREAM):
                 streams = True
     if declared is not None and start["status"] in _BODILESS:
         declared = None

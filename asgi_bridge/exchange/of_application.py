@@ -182,8 +182,8 @@ class AppExchange:
                     if waiting is not None:
                         self._converse().send_over(ended=await waiting)
                     self._sent = True
-                    if self._intake is not None:
-                        self._pass_end_to(self._intake)
+                    if self._intake is not None:  # somebody has asked for it meanwhile
+                        self._pass_end_to(self._intake)  # type: ignore[unreachable]  # by mypy
                     return
         await self._converse().send(message)
 

@@ -1,6 +1,5 @@
-"""The rows over loopback: real servers in processes of their own, one of them loaded at a time."""
+"""The rows over loopback: real servers in processes of their own, one of them at a time."""
 
-import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -15,7 +14,7 @@ from .load import (
     upload_rate,
     verify,
 )
-from .paired import Measure, Outcome, Unusable, alternate, progress
+from .paired import Outcome, alternate, progress
 from .report import Row, Target
 from .servers import serving
 from .settings import Settings
@@ -30,22 +29,22 @@ REQUEST_SECONDS: Final = 1.0
 def compare(
     server: str, apps: Sequence[str], load: Callable[[Address], float], *, put: bool, runs: int
 ) -> dict[str, Outcome]:
-    """Start every application on a server of its own, then load them in turn."""
-    outcomes: dict[str, Outcome] = {}
-    measures: dict[str, Measure] = {}
+    """Load every application in turn, in each run on a server that was started for it.
+
+    Two processes of the same program differ by up to a tenth for as long as they live (measured:
+    hello world, of one application beside itself), by where their memory lies and how their
+    dictionaries are hashed. A ratio of two of them would keep that; the median of many does not.
+    """
     body = body_of(VERIFY_BYTES) if put else None
-    with contextlib.ExitStack() as stack:
-        for app in apps:
-            try:
-                with contextlib.ExitStack() as starting:
-                    address = starting.enter_context(serving(server, app)).address
-                    verify(address, "PUT" if put else "GET", body, body.upper() if body else None)
-                    stack.push(starting.pop_all())
-            except Unusable as reason:
-                outcomes[app] = reason
-            else:
-                measures[app] = functools.partial(load, address)
-        return outcomes | alternate(measures, runs=runs)
+
+    def measure(app: str) -> float:
+        with serving(server, app) as running:
+            verify(running.address, "PUT" if put else "GET", body, body.upper() if body else None)
+            load(running.address)  # warms up
+            return load(running.address)
+
+    measures = {app: functools.partial(measure, app) for app in apps}
+    return alternate(measures, runs=runs, warm_up=False)
 
 
 def upload_rows(settings: Settings) -> list[Row]:

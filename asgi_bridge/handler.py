@@ -50,7 +50,7 @@ class HandlerApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope: an HTTP request, or the lifespan, with which the pool is closed."""
         match scope["type"]:
-            case "http" if forgets_streams(scope):
+            case "http" if scope.get("extensions") and forgets_streams(scope):
                 await on_forgetful(self, scope, receive, send, self._limits)
             case "http":
                 outer = scope.get(SCOPE_KEY)
@@ -60,9 +60,11 @@ class HandlerApp:
                     intake.claim()
                 else:
                     intake = Intake.claimed(scope, receive, self._limits, current_portal())
+                inner = dict(scope)  # in half the time of a display with ** in it
+                inner[SCOPE_KEY] = intake
                 await HandlerExchange(
                     self._work,
-                    {**scope, SCOPE_KEY: intake},
+                    inner,
                     intake,
                     send,
                     pool=self.pool,

@@ -130,9 +130,11 @@ class ResponseHeaders(MutableMapping[str, str]):
         self._check_open()
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} is not a header name")
-        if _BAD_VALUE.search(value):
-            raise ValueError(f"the value of {name!r} has a line break or NUL in it")
-        value.encode("latin-1")  # UnicodeEncodeError is a ValueError, raised where it was set
+        # As most are, which is asked in no time; by its class, since a number is a TypeError.
+        if not (str.isascii(value) and value.isprintable()):
+            if _BAD_VALUE.search(value):
+                raise ValueError(f"the value of {name!r} has a line break or NUL in it")
+            value.encode("latin-1")  # UnicodeEncodeError is a ValueError, raised where it was set
         key = name.lower()
         if key == "content-length" and not _LENGTH.fullmatch(value):
             raise ValueError(f"{value!r} is not a content-length")

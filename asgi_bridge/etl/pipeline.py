@@ -7,7 +7,7 @@
 # Rule 3: each URL keeps its own scheme: stages speak plain HTTP on a cluster of HTTPS targets.
 """The pipeline header, and the URLs that come of it."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 
@@ -29,6 +29,10 @@ class Pipeline(NamedTuple):
     rest: str
 
 
+# What most requests have.
+_NONE: Final = Pipeline("", "")
+
+
 def parse_etl_pipeline(header: str) -> Pipeline:
     """Split a pipeline header into the next hop and the rest; an entry need not be a URL.
 
@@ -37,7 +41,7 @@ def parse_etl_pipeline(header: str) -> Pipeline:
     """
     header = header.strip()
     if not header:
-        return Pipeline("", "")
+        return _NONE
     if not all(entry.strip() for entry in header.split(",")):
         raise InvalidPipelineError("Invalid pipeline header: Pipeline header contains empty entry")
     first, _, rest = header.partition(",")

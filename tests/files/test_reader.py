@@ -3,6 +3,7 @@
 import array
 import io
 import threading
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
@@ -171,6 +172,33 @@ def test_a_read_that_fits_a_chunk_is_that_chunk() -> None:
     assert reader.read(len(sent[0])) is sent[0]
     assert reader.read1(len(sent[1])) is sent[1]
     assert reader.read1() is sent[2]
+
+
+def test_a_read_over_two_chunks_copies_neither_on_its_own() -> None:
+    reader = arriving(*[b"a" * 1_000_000, b"b" * 1_000_000] * 4)
+    reader.read(500_000)
+    tracemalloc.start()
+    try:
+        read = reader.read(1_000_000)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert read == b"a" * 500_000 + b"b" * 500_000
+    assert peak < 1_100_000
+
+
+def test_what_other_calls_leave_of_a_chunk_comes_first() -> None:
+    reader = arriving(b"abcd", b"ef")
+    assert (reader.read(1), list(reader.chunks())) == (b"a", [b"bcd", b"ef"])
+
+
+@pytest.mark.parametrize("size", [1.5, 20_000.5, "2"])
+def test_a_size_that_is_no_number_of_bytes_takes_nothing(size: object) -> None:
+    reader = arriving(b"a" * 10_000, b"b")
+    reader.read(1)
+    with pytest.raises(TypeError):
+        reader.read(size)  # type: ignore[arg-type]  # as callers without types do
+    assert reader.tell() == 1
 
 
 def test_peek_shows_what_it_is_asked_for() -> None:

@@ -7,7 +7,7 @@ import anyio.lowlevel
 import pytest
 
 from asgi_bridge import Limits, Request, Response, WorkerPool, WriteTimeout, handler
-from asgi_bridge.limits import YIELD_BYTES
+from asgi_bridge.exchange.answer import TURN_BYTES
 from asgi_bridge.protocol.watermarks import Watermarks
 from asgi_bridge.testing import AppState, Exchange, body, request, scope_for, start
 from asgi_bridge.types import Message
@@ -278,7 +278,8 @@ async def test_other_tasks_have_their_turn_in_a_large_batch(pool: WorkerPool) ->
     seen = Step()
     sent: list[Message] = []
     turns: list[int] = []
-    size = 4 * YIELD_BYTES
+    size = 2 * TURN_BYTES
+    assert size <= Limits().response.high, "it is one batch"
 
     app = handler(in_two(bytes(size), seen), pool=pool)  # a batch that is not all of the output
 

@@ -15,7 +15,14 @@ from ..crossing.portal import Portal
 from ..crossing.waiters import LoopWaiter
 from ..errors import ClientDisconnected
 from ..limits import Limits
-from ..protocol.request import OPEN, Framing, RequestBody, framing_of, leaves_body_open
+from ..protocol.request import (
+    OPEN,
+    Framing,
+    RequestBody,
+    announces_body,
+    framing_of,
+    leaves_body_open,
+)
 from ..types import Receive, Scope
 
 # Where a scope carries what has its intake, so that open_body finds it through any framework.
@@ -128,11 +135,15 @@ class RequestState:
 
     @property
     def ready(self) -> bool:
-        """Whether the body has ended, one way or another, or has filled the prefetch."""
+        """Whether the body has ended, one way or another, or has filled the prefetch.
+
+        So has one that no head has announced: what has yet to say so is the server, as one does
+        after a turn of its loop, and not the client.
+        """
         body = self.body
         return (
             body.phase is not OPEN
-            or not self.expected
+            or not (body.received or announces_body(self._scope))
             or self.failure is not None
             or body.received >= min(self.limits.prefetch_bytes, self.limits.request.high)
         )

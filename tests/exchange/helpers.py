@@ -33,6 +33,9 @@ SHUT_DOWN_503 = [
     body(b"Service Unavailable"),
 ]
 
+# The head of a request whose body is to come.
+CHUNKED = [(b"transfer-encoding", b"chunked")]
+
 
 class Step:
     """A point in time that threads and tasks wait for, and never for ever."""

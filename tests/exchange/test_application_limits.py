@@ -29,12 +29,11 @@ from asgi_bridge.errors import phrase_of
 from asgi_bridge.testing import AppState, Exchange, body, request, start
 from asgi_bridge.types import ASGIApp, Message, Receive, Scope, Send
 
-from .helpers import ending, lines
+from .helpers import CHUNKED, ending, lines
 
 pytestmark = pytest.mark.anyio
 
 SOON = 0.05  # seconds
-CHUNKED = [(b"transfer-encoding", b"chunked")]
 SMALL = Limits(max_body_bytes=5, drain_timeout=0)
 
 

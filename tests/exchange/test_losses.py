@@ -27,7 +27,7 @@ from asgi_bridge import (
 from asgi_bridge.testing import AppState, Exchange, body, request, start
 from asgi_bridge.types import Message, Receive, Scope, Send
 
-from .helpers import Step, ending, settled
+from .helpers import CHUNKED, Step, ending, settled
 
 pytestmark = pytest.mark.anyio
 
@@ -232,7 +232,7 @@ async def test_waiting_in_line_invites_no_body(log: pytest.LogCaptureFixture) ->
             await begun.reached()
             expecting = Exchange(
                 handler(lambda request, response: b"no", pool=pool),
-                headers=[(b"expect", b"100-continue")],
+                headers=[*CHUNKED, (b"expect", b"100-continue")],
             )
             async with expecting:
                 await settled()

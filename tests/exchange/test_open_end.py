@@ -1,4 +1,4 @@
-"""A server that never says that a request has no body: nothing waits for what was not announced."""
+"""A server that says late, or never, that a request has no body: nothing waits for it."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,9 +7,9 @@ import pytest
 
 from asgi_bridge import BridgeMiddleware, Limits, Request, Response, WorkerPool, handler
 from asgi_bridge.testing import Exchange, body, scope_for, start
-from asgi_bridge.types import ASGIApp
+from asgi_bridge.types import ASGIApp, Scope
 
-from .helpers import Step, joined, sender, settled
+from .helpers import CHUNKED, Step, joined, sender, settled
 
 pytestmark = pytest.mark.anyio
 
@@ -57,7 +57,26 @@ async def test_response_does_not_wait_for_it(
         assert exchange.body == b"onetwo"
 
 
-async def test_worker_does_not_wait_for_it() -> None:
+UNANNOUNCED: dict[str, tuple[str, str, list[tuple[bytes, bytes]]]] = {
+    "a GET": ("GET", "1.1", []),
+    "a GET, HTTP/1.0": ("GET", "1.0", []),
+    "a POST": ("POST", "1.1", []),
+    "a POST of no bytes": ("POST", "1.1", [(b"content-length", b"0")]),
+    "a GET, HTTP/2": ("GET", "2", []),
+}
+
+
+def unannounced(method: str, version: str, headers: list[tuple[bytes, bytes]]) -> Scope:
+    return {**scope_for(method=method, headers=headers), "http_version": version}
+
+
+each_unannounced = pytest.mark.parametrize("head", UNANNOUNCED.values(), ids=UNANNOUNCED)
+
+
+@each_unannounced
+async def test_worker_does_not_wait_for_it(
+    head: tuple[str, str, list[tuple[bytes, bytes]]],
+) -> None:
     """It has as much claim to a worker as a request whose body is here."""
     step = Step()
 
@@ -67,13 +86,45 @@ async def test_worker_does_not_wait_for_it() -> None:
 
     with WorkerPool(size=1) as pool:
         app = handler(held, pool=pool)
-        scope = {**scope_for(method="GET"), "http_version": "2"}
+        scope = unannounced(*head)
         async with Exchange(app, scope) as first, Exchange(app, scope) as second:
             await settled()
             waiting = pool.statistics()
             step.take()
     assert (waiting.ready, waiting.unready) == (1, 0)
     assert (first.body, second.body) == (b"held", b"held")
+
+
+@each_unannounced
+async def test_stalled_uploads_do_not_have_it_refused(
+    head: tuple[str, str, list[tuple[bytes, bytes]]],
+) -> None:
+    with WorkerPool(size=2, backlog=1) as pool:
+        app = handler(lambda request, response: request.body.read() or b"none", pool=pool)
+        async with (
+            Exchange(app, headers=CHUNKED) as at_work,
+            Exchange(app, headers=CHUNKED) as last,
+        ):
+            await settled()
+            assert pool.statistics().unready == pool.backlog
+            exchange = Exchange(app, unannounced(*head))
+            await exchange.run()
+            for stalled in (at_work, last):
+                await stalled.end_body()
+    assert (exchange.status, exchange.body) == (200, b"none")
+
+
+@each_unannounced
+async def test_what_comes_unannounced_is_read(
+    head: tuple[str, str, list[tuple[bytes, bytes]]], pool: WorkerPool
+) -> None:
+    app = handler(lambda request, response: request.body.read(), pool=pool)
+    async with Exchange(app, unannounced(*head)) as exchange:
+        await settled()
+        await exchange.send_chunk(b"a")
+        await settled()
+        await exchange.end_body(b"b")
+    assert exchange.body == b"ab"
 
 
 async def test_what_was_announced_by_its_first_byte_is_drained(pool: WorkerPool) -> None:

@@ -8,7 +8,7 @@ from asgi_bridge import Limits, Request, Response, WorkerPool, handler
 from asgi_bridge.protocol.watermarks import Watermarks
 from asgi_bridge.testing import Exchange
 
-from .helpers import WAIT, Step, settled, taken
+from .helpers import CHUNKED, WAIT, Step, settled, taken
 
 pytestmark = pytest.mark.anyio
 
@@ -38,7 +38,9 @@ async def test_client_that_stops_loses_its_place(sent: int) -> None:
     limits = Limits(read_timeout=SOON, drain_timeout=SOON)
     with WorkerPool(size=1) as pool:
         async with taken(pool) as over:
-            async with Exchange(handler(reader, pool=pool, limits=limits)) as second:
+            async with Exchange(
+                handler(reader, pool=pool, limits=limits), headers=CHUNKED
+            ) as second:
                 await second.send_chunk(b"s" * sent)
                 await second.until_sent(2)
             assert pool.statistics().ready + pool.statistics().unready == 0
@@ -52,7 +54,9 @@ async def test_client_that_goes_on_keeps_its_place() -> None:
     with WorkerPool(size=1) as pool:
         async with taken(pool) as over:
             limits = Limits(read_timeout=1.0)
-            async with Exchange(handler(reader, pool=pool, limits=limits)) as second:
+            async with Exchange(
+                handler(reader, pool=pool, limits=limits), headers=CHUNKED
+            ) as second:
                 for _ in range(6):
                     await second.send_chunk(b"s")
                     await anyio.sleep(0.25)  # in time, on a busy machine too
@@ -66,7 +70,9 @@ async def test_client_that_is_not_read_from_keeps_its_place() -> None:
     limits = Limits(read_timeout=SOON, prefetch_bytes=4, request=Watermarks(high=4, low=2))
     with WorkerPool(size=1) as pool:
         async with taken(pool) as over:
-            async with Exchange(handler(reader, pool=pool, limits=limits)) as second:
+            async with Exchange(
+                handler(reader, pool=pool, limits=limits), headers=CHUNKED
+            ) as second:
                 await second.send_chunk(b"full!")
                 await in_line(pool)
                 await second.end_body(b" end")
@@ -80,7 +86,9 @@ async def test_without_a_limit_nobody_looks() -> None:
     limits = Limits(read_timeout=None)
     with WorkerPool(size=1) as pool:
         async with taken(pool) as over:
-            async with Exchange(handler(reader, pool=pool, limits=limits)) as second:
+            async with Exchange(
+                handler(reader, pool=pool, limits=limits), headers=CHUNKED
+            ) as second:
                 await second.send_chunk(b"a")
                 await settled()
                 over.take()
@@ -93,7 +101,9 @@ async def test_request_that_is_too_long_is_refused_for_that_in_its_turn() -> Non
     limits = Limits(read_timeout=SOON, drain_timeout=SOON, max_body_bytes=10)
     with WorkerPool(size=1) as pool:
         async with taken(pool) as over:
-            async with Exchange(handler(reader, pool=pool, limits=limits)) as second:
+            async with Exchange(
+                handler(reader, pool=pool, limits=limits), headers=CHUNKED
+            ) as second:
                 await second.send_chunk(b"s" * 20)
                 await anyio.sleep(3 * SOON)
                 over.take()
@@ -115,7 +125,7 @@ async def test_failure_of_receive_is_met_in_its_turn() -> None:
     limits = Limits(read_timeout=SOON)
     with WorkerPool(size=1) as pool:
         async with taken(pool) as over:
-            second = Exchange(handler(reader, pool=pool, limits=limits))
+            second = Exchange(handler(reader, pool=pool, limits=limits), headers=CHUNKED)
             with pytest.raises(RuntimeError, match="on purpose"):
                 await fail_in_line(second, over)
     assert (second.status, reader.called) == (500, True)

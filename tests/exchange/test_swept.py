@@ -11,13 +11,12 @@ from asgi_bridge import BridgeMiddleware, Limits, Request, Response, WorkerPool,
 from asgi_bridge.testing import request, scope_for
 from asgi_bridge.types import ASGIApp, Message, Receive, Scope, Send
 
-from .helpers import WAIT, settled, tasks_living
+from .helpers import CHUNKED, WAIT, settled, tasks_living
 
 pytestmark = pytest.mark.anyio
 
 QUEUE = 10  # messages, Hypercorn's
 CHUNK = b"x" * 16_384
-CHUNKED = [(b"transfer-encoding", b"chunked")]
 EXPECT = [*CHUNKED, (b"expect", b"100-continue")]
 
 

@@ -9,7 +9,7 @@ from asgi_bridge.protocol.watermarks import Watermarks
 from asgi_bridge.testing import AppState, Exchange, body, request, start
 from asgi_bridge.types import Message, Receive, Scope, Send
 
-from .helpers import Counted, Held, PromptPool, Step, ending, joined, lines, settled
+from .helpers import CHUNKED, Counted, Held, PromptPool, Step, ending, joined, lines, settled
 
 pytestmark = pytest.mark.anyio
 
@@ -167,9 +167,9 @@ async def test_request_that_waits_in_line_is_promoted_when_it_is_ready() -> None
     first, second = Held(), Held()
     second.step.take()
     with WorkerPool(size=2) as pool:
-        async with Exchange(handler(first, pool=pool)) as holder:
+        async with Exchange(handler(first, pool=pool), headers=CHUNKED) as holder:
             await first.begun.reached()
-            async with Exchange(handler(second, pool=pool)) as waiting:
+            async with Exchange(handler(second, pool=pool), headers=CHUNKED) as waiting:
                 await waiting.send_chunk(b"a")
                 await settled()
                 assert pool.statistics().unready == 1
@@ -185,9 +185,9 @@ async def test_client_that_leaves_the_line_makes_room_in_it(
 ) -> None:
     first, second = Held(), Held()
     with WorkerPool(size=1) as pool:
-        async with Exchange(handler(first, pool=pool)) as holder:
+        async with Exchange(handler(first, pool=pool), headers=CHUNKED) as holder:
             await first.begun.reached()
-            async with Exchange(handler(second, pool=pool)) as waiting:
+            async with Exchange(handler(second, pool=pool), headers=CHUNKED) as waiting:
                 await waiting.end_body()
                 await settled()
                 assert pool.statistics().ready == 1
@@ -204,9 +204,9 @@ async def test_client_that_leaves_the_line_makes_room_in_it(
 async def test_request_that_is_cancelled_in_line_makes_room_in_it() -> None:
     first, second = Held(), Held()
     with WorkerPool(size=1) as pool:
-        async with Exchange(handler(first, pool=pool)) as holder:
+        async with Exchange(handler(first, pool=pool), headers=CHUNKED) as holder:
             await first.begun.reached()
-            async with Exchange(handler(second, pool=pool)) as waiting:
+            async with Exchange(handler(second, pool=pool), headers=CHUNKED) as waiting:
                 await waiting.end_body()
                 await settled()
                 waiting.cancel()
@@ -221,9 +221,9 @@ async def test_request_that_is_cancelled_in_line_makes_room_in_it() -> None:
 async def test_pool_that_closes_refuses_those_in_line(log: pytest.LogCaptureFixture) -> None:
     first, second = Held(), Held()
     pool = WorkerPool(size=1, name="small")
-    async with Exchange(handler(first, pool=pool)) as holder:
+    async with Exchange(handler(first, pool=pool), headers=CHUNKED) as holder:
         await first.begun.reached()
-        async with Exchange(handler(second, pool=pool)) as waiting:
+        async with Exchange(handler(second, pool=pool), headers=CHUNKED) as waiting:
             await waiting.end_body()
             await settled()
             pool.close(timeout=0)

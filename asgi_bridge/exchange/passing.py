@@ -6,13 +6,18 @@
 #         disconnect themselves and steal the body.
 # Rule 3: nothing is sent to a server after the disconnect; some leak each message, one hangs.
 # Rule 4: a send that has to wait is watched over, and ends when the exchange is aborted.
+# Rule 5: one send is passed on at a time, in the order of the calls. An application may send from
+#         two tasks; a start that was held goes out in the send of the first body, which may have to
+#         wait for the upload, and the second task's message would overtake it.
 """Passing: what an application sends, passed on to the server."""
 
+from collections import deque
 from typing import Final, NoReturn
 
 import anyio
 
 from ..crossing.portal import Running
+from ..crossing.waiters import LoopWaiter
 from ..errors import ReadTimeout, SpoolFull
 from ..intake import Intake
 from ..limits import YIELD_BYTES
@@ -39,6 +44,8 @@ class Passing:
         send_to: the server's send.
     """
 
+    _passes = False  # a task has its turn to send
+    _line: deque[LoopWaiter] | None = None  # the tasks that wait for theirs; made for the first
     _unyielded = 0  # bytes passed on since the loop's other tasks had their turn
     _listens = False  # the response streams, so its sends may be aborted
     _patience: Running | None = None  # notices that a send is stuck
@@ -61,22 +68,49 @@ class Passing:
             ServerShutdown: the server shuts down, and the response streams.
             SpoolFull: a part of the request is lost, and the exchange is cut.
         """
-        if self.intake.client_gone:
-            self._end_unheard(message)
-            return
-        if message["type"] == "http.response.start" and message["status"] in _FAILURES:
-            refusal = self.intake.refusal
-            if refusal is not None and self.gate.phase is Phase.INITIAL:
-                await self._refuse(refusal)
+        if self._passes:
+            await self._stand_in_line()
+        self._passes = True
+        try:
+            if self.intake.client_gone:
+                self._end_unheard(message)
                 return
-        gate = self.gate
-        released = gate.feed(message)
-        if not released:
-            return
-        if gate.phase is COMPLETE:
-            await self._complete(released)
+            if message["type"] == "http.response.start" and message["status"] in _FAILURES:
+                refusal = self.intake.refusal
+                if refusal is not None and self.gate.phase is Phase.INITIAL:
+                    await self._refuse(refusal)
+                    return
+            gate = self.gate
+            released = gate.feed(message)
+            if not released:
+                return
+            if gate.phase is COMPLETE:
+                await self._complete(released)
+            else:
+                await self._release(released)
+        finally:
+            self._end_turn()
+
+    async def _stand_in_line(self) -> None:
+        """Wait for the turn of this task, which `_end_turn` hands over."""
+        if self._line is None:
+            self._line = deque()
+        waiter = self.intake.portal.waiter()
+        self._line.append(waiter)
+        try:
+            await waiter.wait()
+        except BaseException:
+            if waiter in self._line:
+                self._line.remove(waiter)
+            else:
+                self._end_turn()  # it was ours already
+            raise
+
+    def _end_turn(self) -> None:
+        if self._line:
+            self._line.popleft().ring()
         else:
-            await self._release(released)
+            self._passes = False
 
     def _end_unheard(self, message: Message) -> None:
         """Take a message that nobody is there for, where the client has had all of its response.

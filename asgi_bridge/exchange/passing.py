@@ -20,7 +20,7 @@ from ..crossing.portal import Running
 from ..crossing.waiters import LoopWaiter
 from ..errors import ReadTimeout, SpoolFull
 from ..intake import Intake
-from ..limits import YIELD_BYTES
+from ..limits import YIELD_BYTES, YIELD_COST
 from ..protocol.refusal import refusal_of
 from ..protocol.response import ClosedGate, Phase, ResponseGate
 from ..types import Message, Send
@@ -28,8 +28,6 @@ from .patience import be_patient
 
 # A global is found in half the time of an enum's member.
 COMPLETE: Final = Phase.COMPLETE
-
-_MESSAGE_COST: Final = 4 * 1024  # what a message counts beside its bytes, see _let_others_run
 
 # How a framework answers an exception that it knows nothing of.
 _FAILURES: Final = frozenset((400, *range(500, 600)))
@@ -220,8 +218,7 @@ class Passing:
         Measured: 200 sends to servers of three kinds, and no other task ran meanwhile, so not even
         the disconnect could be noticed.
         """
-        # a message costs as much as some bytes do, so a stream of tiny ones comes to it as well
-        self._unyielded += size + _MESSAGE_COST
+        self._unyielded += size + YIELD_COST
         if self._unyielded >= YIELD_BYTES:
             self._unyielded = 0
             await self.intake.portal.checkpoint()

@@ -10,6 +10,7 @@
 # Rule 4: after the body's end it takes one message, which is the disconnect. Applications that read
 #         a body to hand it on replace receive() by one that tells the same body whenever it is
 #         asked, and at once, so to go on until a disconnect comes would be to go on for ever.
+# Rule 5: a receive() that never suspends does not keep the loop from its other tasks.
 """Pump: awaits receive(), and puts what comes where it is to go."""
 
 from collections.abc import Awaitable, Callable
@@ -20,6 +21,7 @@ import anyio
 
 from ..crossing.portal import Running
 from ..errors import ExchangeOver
+from ..limits import YIELD_BYTES, YIELD_COST
 from ..protocol.pace import nothing_came
 from ..protocol.request import ENDED, GONE, announces_body
 from ..types import Message, Receive
@@ -45,6 +47,7 @@ class Pump(RequestState):
     _pump: Running | None = None
     _watching = False  # whether the pump goes on after the body, for the disconnect
     _response_complete = False
+    _unyielded = 0  # what was taken in since the loop's other tasks had their turn
     _drained = False  # as far as the limits allow
 
     # What is known.
@@ -148,6 +151,8 @@ class Pump(RequestState):
                     await route.make_room()
                     has_room = route.sink.has_room()
                 self.full = False
+                if self._owes_turn(message):
+                    await self.portal.checkpoint()
         except Exception as error:
             self._receive_failed(error)
         except BaseException as error:
@@ -157,6 +162,18 @@ class Pump(RequestState):
             raise
         finally:
             self._pump = None
+
+    def _owes_turn(self, message: Message) -> bool:
+        """Whether the loop's other tasks are to have a turn after this message.
+
+        A server's receive() need not suspend, and what is thrown away needs no room. Nobody could
+        say then that enough was drained, or that the time for it is over.
+        """
+        self._unyielded += len(message.get("body", b"")) + YIELD_COST
+        if self._unyielded < YIELD_BYTES:
+            return False
+        self._unyielded = 0
+        return True
 
     def _receive_failed(self, error: Exception) -> None:
         self._way().fail(error)
@@ -274,7 +291,10 @@ class Pump(RequestState):
         """
         with anyio.move_on_after(self.limits.abandon_timeout):
             while self.body.coming:
-                self.body.feed(await receive())
+                message = await receive()
+                self.body.feed(message)
+                if self._owes_turn(message):
+                    await self.portal.checkpoint()
 
 
 async def _over() -> Message:

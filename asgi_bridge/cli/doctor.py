@@ -6,7 +6,8 @@ import json
 import signal
 import sys
 import tempfile
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,8 +50,8 @@ def add_parser(subparsers: "Subparsers") -> None:
     parser.add_argument(
         "--check",
         nargs="+",
-        choices=CHECKS,
         metavar="NAME",
+        default=[],
         help="only these checks, such as early-answer",
     )
     parser.add_argument(
@@ -69,7 +70,7 @@ def run(parsed: argparse.Namespace) -> int:
         print(listed())
         return 0
     rows = chosen(parsed.server)
-    names = frozenset(parsed.check) if parsed.check else None
+    names = chosen_checks(parsed.check)
     with tempfile.TemporaryDirectory(prefix="asgi-bridge-doctor-") as directory:
         certificate = None
         if is_installed("trustme"):
@@ -128,11 +129,30 @@ def chosen(names: list[str]) -> list[Row]:
     known = {each for row in rows for each in (row.name, row.server)}
     for name in names:
         if name not in known:
-            raise CommandError(f"no server is called {name}; there are {', '.join(ROWS)}")
+            raise unknown("server", name, (*ROWS, *server_names()))
     for row in rows:
         if not is_installed(row.server):
             raise CommandError(f"{row.server} is not installed; pip install {row.server}")
     return rows
+
+
+def chosen_checks(names: list[str]) -> frozenset[str] | None:
+    """The checks that are meant by names; None for all.
+
+    Raises:
+        CommandError: there is no such check.
+    """
+    for name in names:
+        if name not in CHECKS:
+            raise unknown("check", name, CHECKS)
+    return frozenset(names) or None
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> CommandError:
+    """What says so, with the name that is most like it: all of them would fill the screen."""
+    alike = get_close_matches(name, set(known), 1)
+    hint = f"; did you mean {alike[0]}?" if alike else ""
+    return CommandError(f"no {kind} is called {name}{hint} (see asgi-bridge doctor --list)")
 
 
 def measure_row(row: Row, processes: Processes, names: frozenset[str] | None, place: str) -> Result:

@@ -111,9 +111,25 @@ def test_list_has_all_that_can_be_asked_for(
     assert "  daphne                         needs daphne" in lines
 
 
-def test_unknown_server(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["doctor", "--server", "nginx"]) == 2
-    assert "error: no server is called nginx; there are uvicorn-h11" in capsys.readouterr().err
+UNKNOWN: dict[str, tuple[list[str], str]] = {
+    "server": (["--server", "nginx"], "no server is called nginx"),
+    "like a server": (
+        ["--server", "granian-h3"],
+        "no server is called granian-h3; did you mean granian-h2?",
+    ),
+    "check": (["--check", "nope"], "no check is called nope"),
+    "like a check": (
+        ["--server", "uvicorn", "--check", "tail", "early-answers"],
+        "no check is called early-answers; did you mean early-answer?",
+    ),
+}
+
+
+@pytest.mark.parametrize(("arguments", "told"), UNKNOWN.values(), ids=UNKNOWN)
+def test_unknown_name(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error == f"asgi-bridge: error: {told} (see asgi-bridge doctor --list)\n"
 
 
 def test_server_that_is_not_installed(

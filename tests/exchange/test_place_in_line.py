@@ -1,5 +1,7 @@
 """Requests that stand in line for a worker while their clients send nothing, or on and on."""
 
+from typing import Any
+
 import anyio
 import anyio.lowlevel
 import pytest
@@ -8,11 +10,19 @@ from asgi_bridge import Limits, Request, Response, WorkerPool, handler
 from asgi_bridge.protocol.watermarks import Watermarks
 from asgi_bridge.testing import Exchange
 
+from .clock import backend_with_clock, later
 from .helpers import CHUNKED, WAIT, Step, settled, taken
 
 pytestmark = pytest.mark.anyio
 
-SOON = 0.05
+# Seconds, far longer than a test takes: these only go by where a test says so.
+LONG = 60.0
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    """Both event loops, with a clock that goes forward when told to."""
+    return backend_with_clock(request.param)
 
 
 class Reader:
@@ -35,13 +45,18 @@ async def in_line(pool: WorkerPool) -> None:
 @pytest.mark.parametrize("sent", [1, 100_000], ids=["unready", "ready"])
 async def test_client_that_stops_loses_its_place(sent: int) -> None:
     reader = Reader()
-    limits = Limits(read_timeout=SOON, drain_timeout=SOON)
+    limits = Limits(read_timeout=LONG, drain_timeout=0)
     with WorkerPool(size=1) as pool:
         async with taken(pool) as over:
             async with Exchange(
                 handler(reader, pool=pool, limits=limits), headers=CHUNKED
             ) as second:
+                await settled()  # it stands in line, and has sent nothing
                 await second.send_chunk(b"s" * sent)
+                await settled()
+                await later(LONG)  # it has sent something since then
+                assert second.sent == []
+                await later(LONG)
                 await second.until_sent(2)
             assert pool.statistics().ready + pool.statistics().unready == 0
             over.take()
@@ -53,13 +68,15 @@ async def test_client_that_goes_on_keeps_its_place() -> None:
     reader = Reader()
     with WorkerPool(size=1) as pool:
         async with taken(pool) as over:
-            limits = Limits(read_timeout=1.0)
+            limits = Limits(read_timeout=LONG)
             async with Exchange(
                 handler(reader, pool=pool, limits=limits), headers=CHUNKED
             ) as second:
+                await settled()
                 for _ in range(6):
                     await second.send_chunk(b"s")
-                    await anyio.sleep(0.25)  # in time, on a busy machine too
+                    await settled()
+                    await later(LONG)
                 over.take()
                 await second.end_body()
     assert (second.status, second.body) == (200, b"s" * 6)
@@ -67,7 +84,7 @@ async def test_client_that_goes_on_keeps_its_place() -> None:
 
 async def test_client_that_is_not_read_from_keeps_its_place() -> None:
     reader = Reader()
-    limits = Limits(read_timeout=SOON, prefetch_bytes=4, request=Watermarks(high=4, low=2))
+    limits = Limits(read_timeout=LONG, prefetch_bytes=4, request=Watermarks(high=4, low=2))
     with WorkerPool(size=1) as pool:
         async with taken(pool) as over:
             async with Exchange(
@@ -76,7 +93,8 @@ async def test_client_that_is_not_read_from_keeps_its_place() -> None:
                 await second.send_chunk(b"full!")
                 await in_line(pool)
                 await second.end_body(b" end")
-                await anyio.sleep(3 * SOON)
+                await later(LONG)
+                await later(LONG)
                 over.take()
     assert (second.status, second.body) == (200, b"full! end")
 
@@ -98,14 +116,15 @@ async def test_without_a_limit_nobody_looks() -> None:
 
 async def test_request_that_is_too_long_is_refused_for_that_in_its_turn() -> None:
     reader = Reader()
-    limits = Limits(read_timeout=SOON, drain_timeout=SOON, max_body_bytes=10)
+    limits = Limits(read_timeout=LONG, drain_timeout=0, max_body_bytes=10)
     with WorkerPool(size=1) as pool:
         async with taken(pool) as over:
             async with Exchange(
                 handler(reader, pool=pool, limits=limits), headers=CHUNKED
             ) as second:
                 await second.send_chunk(b"s" * 20)
-                await anyio.sleep(3 * SOON)
+                await later(LONG)
+                await later(LONG)
                 over.take()
                 await second.until_sent(2)
     assert (second.status, reader.called) == (413, True)
@@ -115,14 +134,15 @@ async def fail_in_line(exchange: Exchange, over: Step) -> None:
     async with exchange:
         await exchange.send_chunk(b"s")
         exchange.fail_receive(RuntimeError("on purpose"))
-        await anyio.sleep(3 * SOON)
+        await later(LONG)
+        await later(LONG)
         over.take()
         await exchange.until_sent(2)
 
 
 async def test_failure_of_receive_is_met_in_its_turn() -> None:
     reader = Reader()
-    limits = Limits(read_timeout=SOON)
+    limits = Limits(read_timeout=LONG)
     with WorkerPool(size=1) as pool:
         async with taken(pool) as over:
             second = Exchange(handler(reader, pool=pool, limits=limits), headers=CHUNKED)

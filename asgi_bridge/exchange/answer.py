@@ -20,7 +20,7 @@ from ..crossing.portal import Running
 from ..crossing.work import Work
 from ..errors import ClientDisconnected
 from ..intake import Intake
-from ..limits import Limits
+from ..limits import YIELD_COST, Limits
 from ..protocol.pieces import pieces
 from ..protocol.refusal import refusal_of
 from ..types import Message, RawHeaders, Scope, Send
@@ -32,7 +32,6 @@ from .trailing import announce, trailers_of
 # suspend. A turn costs 3 to 6 us, in memory as much as a message. With a quarter of this, others on
 # uvicorn came no sooner: at p99 1.4 ms late beside one upload, 4.4 ms beside eight, for the GIL.
 TURN_BYTES: Final = 1024 * 1024
-_MESSAGE_COST: Final = 4 * 1024  # what a message counts beside its bytes: they may be tiny
 
 
 class Answer:
@@ -195,7 +194,7 @@ class Answer:
                     self._output.used(len(piece))
                     # A server's send() may never suspend, and other tasks must run: one of them
                     # may be about to tell that the client has gone.
-                    unyielded += len(piece) + _MESSAGE_COST
+                    unyielded += len(piece) + YIELD_COST
                     if unyielded >= TURN_BYTES:
                         unyielded = 0
                         await self._intake.portal.checkpoint()

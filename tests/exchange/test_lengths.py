@@ -19,6 +19,11 @@ def length(size: int, status: int = 200) -> Message:
     return start(status, [(b"Content-Length", b"%d" % size)])
 
 
+def plain(size: bytes, status: int = 200) -> Message:
+    """What most frameworks send: both headers, in small letters."""
+    return start(status, [(b"content-type", b"text/plain"), (b"content-length", size)])
+
+
 PATHSEND: Message = {"type": "http.response.pathsend", "path": "/file"}
 
 KEPT: dict[str, list[Message]] = {
@@ -29,6 +34,11 @@ KEPT: dict[str, list[Message]] = {
     "304": [length(3, 304), body()],
     "204": [length(3, 204), body()],
     "a file": [length(3), PATHSEND],
+    "plain": [plain(b"3"), body(b"abc")],
+    "plain, in chunks": [plain(b"3"), body(b"a", more_body=True), body(b"bc")],
+    "plain, with zeros": [plain(b"003"), body(b"abc")],
+    "plain, 304": [plain(b"3", 304), body()],
+    "plain, not a number": [plain(b"abc"), body(b"a")],
     "not a number": [start(200, [(b"content-length", b"abc")]), body(b"a")],
 }
 
@@ -36,6 +46,8 @@ BROKEN: dict[str, tuple[list[Message], list[Message], int]] = {
     "too long at once": ([length(3), body(b"abcd")], [], 4),
     "too short at once": ([length(3), body(b"ab")], [], 2),
     "empty": ([length(3), body()], [], 0),
+    "plain, too long": ([plain(b"3"), body(b"abcd")], [], 4),
+    "plain, too short": ([plain(b"3"), body(b"ab")], [], 2),
     "too long in chunks": (
         [length(3), body(b"ab", more_body=True), body(b"cd")],
         [length(3), body(b"ab", more_body=True)],

@@ -35,7 +35,7 @@ from ..protocol.pace import Pace, nothing_came
 from ..protocol.request import ENDED, RequestBody, announces_body, framing_of
 from ..reader import BodyReader
 from ..types import Message, Receive, Scope
-from .pump import Pump
+from .afterwards import Afterwards
 from .state import NOBODY, READER, SCOPE_KEY, Owner
 
 # Claims come from any thread; held for a comparison and an assignment, so one lock serves all.
@@ -44,7 +44,7 @@ _claiming = RenewedLock()
 _REFUSALS = (BodyTooLarge, BodyIncomplete, ReadTimeout, SpoolFull)
 
 
-class Intake(Pump):
+class Intake(Afterwards):
     """One request's side towards the server.
 
     Threads: the loop's, but for `claim` and `reader`.

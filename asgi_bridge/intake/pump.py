@@ -14,22 +14,14 @@
 """Pump: awaits receive(), and puts what comes where it is to go."""
 
 from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import Final
-
-import anyio
 
 from ..crossing.portal import Running
 from ..errors import ExchangeOver
 from ..limits import YIELD_BYTES, YIELD_COST
-from ..protocol.pace import nothing_came
 from ..protocol.request import ENDED, GONE, announces_body
-from ..types import Message, Receive
+from ..types import Message
 from .route import Route
 from .state import NOBODY, READER, RequestState
-
-# Seconds. A server that shuts down gives what runs no more than a second or two in the end.
-SHUTDOWN_DRAIN: Final = 0.5
 
 
 class Pump(RequestState):
@@ -48,7 +40,6 @@ class Pump(RequestState):
     _watching = False  # whether the pump goes on after the body, for the disconnect
     _response_complete = False
     _unyielded = 0  # what was taken in since the loop's other tasks had their turn
-    _drained = False  # as far as the limits allow
 
     # What is known.
 
@@ -183,119 +174,3 @@ class Pump(RequestState):
         if self._route is None:
             self._route = Route(self, claimed=self._owner is READER, whole=self._whole)
         return self._route
-
-    # What waits for the body without reading it.
-
-    async def until_sent(self) -> None:
-        """Wait until the client has sent all of its body, for a response that is to come after it.
-
-        Raises:
-            ReadTimeout: nothing came for `Limits.read_timeout` seconds.
-            SpoolFull: nobody reads the body, and there is no room for the rest of it.
-            ClientDisconnected: the client went away.
-            Exception: what the server's own `receive` raised.
-        """
-        self.start()
-        self.sends += 1  # nothing moves on this side, as if a send were under way
-        while self.expected and self.failure is None:
-            before = self.body.received
-            with anyio.move_on_after(self.limits.read_timeout) as scope:
-                await self.changed()
-            if scope.cancelled_caught and self.body.received == before:
-                raise nothing_came(self.limits.read_timeout)
-        self.sends += 1
-        self.raise_failure()
-        if self.client_gone:
-            raise self.gone_error()
-
-    async def drain(self) -> None:
-        """Take in an upload that nobody will read, before the last message of its response.
-
-        Sending that message while messages queue up kills the connection on one server and
-        dead-locks the send on another; a client that is still writing may lose the response. It
-        goes on, within the bounds of `Limits`, until the body ends; after that the pump still
-        throws away what comes, so that the last send cannot be held up by it. Once is enough.
-        """
-        if self._drained:
-            return
-        self._drained = True
-        self._way().discard(ExchangeOver("the response is complete"))
-        self.start()
-        bound = self.body.received + self.limits.drain_bytes
-        seconds = self.limits.drain_timeout
-        if self.portal.shutdown.begun is not None:
-            seconds = min(seconds, SHUTDOWN_DRAIN)
-        with anyio.move_on_after(seconds):
-            while self.unfinished and self.body.received < bound:
-                await self.changed()
-
-    # The end.
-
-    def response_complete(self) -> None:
-        """The response is complete: whoever still waits in `receive` gets its disconnect."""
-        self._response_complete = True
-        if self._waiting:
-            self.tell()
-
-    def break_reader(self, error: BaseException) -> None:
-        """Make the reader, waiting or not, meet `error`; what it has not taken is dropped."""
-        if self._route is not None:
-            self._route.break_reader(error)
-
-    async def close(self, error: BaseException, *, failed: bool = False) -> None:
-        """The exchange is over: stop the pump, and wake a reader that is still there.
-
-        Args:
-            error: what a read raises from now on.
-            failed: whether the server has to cut it, see `_sweep`.
-        """
-        self._response_complete = True
-        self.break_reader(error)
-        if (pump := self._pump) is not None:
-            pump.cancel()
-            # it ends as soon as the server's receive() lets go of it
-            with anyio.move_on_after(self.limits.abandon_timeout, shield=True):
-                await pump.wait()
-        if self._route is not None:
-            with anyio.move_on_after(self.limits.abandon_timeout, shield=True):
-                await self._route.aclose()
-        # Granian closes the connection of a response that came before the end of its request once
-        # its receive() is held by nobody.
-        receive, self._server_receive = self._server_receive, _over
-        if failed and receive is not _over and self._still_sent:
-            self.portal.spawn_free(partial(self._sweep, receive))
-        self.tell()
-        self.let_go()
-
-    def let_go(self) -> None:
-        """Let go those that hold us, so that no collector is needed to free what an exchange held.
-
-        That may be megabytes of chunks, and a collector comes by when it has counted objects.
-        """
-        self._route = self.wanted = self._on_gone = self._on_cut = self._on_ready = None
-
-    @property
-    def _still_sent(self) -> bool:
-        """Whether the client still sends its body, for all that is known, and was invited to."""
-        invited = announces_body(self._scope) and not self.framing.expects_continue
-        return self.failure is None and self.body.coming and (self.body.received > 0 or invited)
-
-    async def _sweep(self, receive: Receive) -> None:
-        """Take in what still comes of an upload whose exchange has failed.
-
-        For one server only, which cannot be known here: Hypercorn has a queue of ten messages for
-        an application. It puts the disconnect there before it cuts the connection, and waits for
-        room even if the application is gone. So a client that goes on sending would never learn
-        of the failure, and two tasks and a socket would be left for ever. Other servers tell of
-        the disconnect at once.
-        """
-        with anyio.move_on_after(self.limits.abandon_timeout):
-            while self.body.coming:
-                message = await receive()
-                self.body.feed(message)
-                if self._owes_turn(message):
-                    await self.portal.checkpoint()
-
-
-async def _over() -> Message:
-    raise AssertionError("nobody receives after the end")

@@ -337,13 +337,19 @@ async def test_full_spool_is_a_413_while_nothing_was_sent(make: AppMaker, pool: 
 async def test_spool_that_cannot_be_read_cuts_the_exchange(
     pool: WorkerPool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    asked: list[int] = []
+
     def broken(queue: DiskQueue, size: int) -> bytes:
+        asked.append(size)
         raise OSError("the disk is gone")
 
     monkeypatch.setattr(DiskQueue, "take", broken)
     async with Exchange(handler(echo, pool=pool, limits=LIMITS), path="/up") as exchange:
         await write_first(exchange)
-        exchange.resume_send(messages=6)  # enough to have the disk read; then a send is stuck
+        with anyio.fail_after(WAIT):
+            while not asked:  # how many messages that takes depends on how they are joined
+                exchange.resume_send(messages=1)  # then a send is stuck
+                await anyio.sleep(STALL / 4)
         outcome = await exchange.wait_closed()
     assert isinstance(outcome.exception, OSError)
     assert ("WARNING", "PUT /up: the disk is gone") in lines(caplog)

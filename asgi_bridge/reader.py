@@ -79,6 +79,8 @@ class BodyReader(io.BufferedIOBase):
             size = sys.maxsize
         if size > _CHEAP and (left := len(self._chunk) - self._block.tell()) < size:
             size = index(size)  # or a TypeError, before anything is taken
+            if size > sys.maxsize:
+                raise OverflowError("no bytes object has so many bytes")
             return self._gather(self._rest() if left else b"", size)
         data = self._block.read(size)
         return data if len(data) == size else self._gather(data, size)
@@ -182,6 +184,9 @@ class BodyReader(io.BufferedIOBase):
         """Drop what is unread here. The rest is dealt with at the end of the exchange."""
         if not self._closed:
             self._closed = True
+            self._block.seek(
+                0, io.SEEK_END
+            )  # an iteration over it comes to its end, and to `check`
             self._chunk, self._block = b"", _NOTHING
             self._waiting.clear()
         super().close()
@@ -220,7 +225,8 @@ class BodyReader(io.BufferedIOBase):
 
     def _start_block(self, chunk: bytes) -> None:
         self._base += len(self._chunk)
-        self._chunk = chunk
+        # some servers give a bytearray, which `peek` must not hand out
+        self._chunk = chunk = chunk if type(chunk) is bytes else bytes(chunk)
         self._block = io.BytesIO(chunk)
 
     def _take_chunk(self) -> bytes:

@@ -1,8 +1,9 @@
 # Who may run, and who waits.
 #
-# Rule 1: a job that is ready may take any worker. One that is not (its request has sent less than
-#         the prefetch and not all it has) may take a worker only while fewer than half are taken.
-#         So a client in lock-step is served at once, and stalled uploads hold half at the most.
+# Rule 1: a job that is ready may take any worker. One that is not (its request has announced a
+#         body, and sent less than the prefetch and not all it has) may take a worker only while
+#         fewer than half are taken. So a client in lock-step is served at once, and stalled
+#         uploads hold half at the most.
 # Rule 2: a job that has to wait stands in one of two lines, whose common length is bounded. A free
 #         worker serves the ready line first.
 """Lines: how the workers of a pool are rationed. No threads and no locks of its own."""

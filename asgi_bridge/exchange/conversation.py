@@ -115,6 +115,7 @@ class Conversation(Passing):
     async def close(self) -> None:
         """The exchange is over."""
         self._cut = None  # where it was raised, its frames hold us
+        self._end_turns()
         patience, self._patience = self._patience, None
         if patience is not None:
             patience.cancel()

@@ -30,6 +30,8 @@ SPEC_VERSION: Final = "2.4"
 # A global is found in half the time of an enum's member.
 _COMPLETE: Final = Outcome.COMPLETE
 
+_SIZES: Final = (len(b"content-type"), len(b"content-length"))
+
 # Held to make an intake and to post a call at most, so one lock serves all.
 _making = RenewedLock()
 
@@ -131,12 +133,13 @@ class AppExchange:
         """The owner of the server's receive(); any thread."""
         with _making.lock:
             if self._intake is None:
-                intake = Intake(self._scope, self._server_receive, self._limits, self._portal)
+                self._intake = intake = Intake(
+                    self._scope, self._server_receive, self._limits, self._portal
+                )
                 if threading.get_ident() == self._portal.thread_id:
                     self._pass_end_to(intake)
                 else:  # the end may come just now; whoever reads is connected after it
                     self._portal.post(partial(self._pass_end_to, intake))
-                self._intake = intake
             return self._intake
 
     def _pass_end_to(self, intake: Intake) -> None:
@@ -190,13 +193,17 @@ class AppExchange:
     def _holds(self, start: Message) -> bool:
         """Hold a start; False, and nothing is done, where it is that of a stream."""
         kind = length = None
+        named = 0  # headers that may be one of the two, in any letters
         for name, value in start.get("headers", ()):
             if name == b"content-length":
                 length = value
             elif name == b"content-type":
                 kind = value
-        if kind is None or length is None or len(kind) >= EVENT_STREAM_SIZE:
-            # it may be that of a stream, or have its names in other letters
+            elif len(name) not in _SIZES:
+                continue
+            named += 1
+        if named != 2 or kind is None or length is None or len(kind) >= EVENT_STREAM_SIZE:
+            # it may be that of a stream, or have its names in other letters, or twice
             streams, declared = promises_of(start)
             if streams:
                 return False

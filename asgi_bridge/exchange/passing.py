@@ -6,9 +6,9 @@
 #         disconnect themselves and steal the body.
 # Rule 3: nothing is sent to a server after the disconnect; some leak each message, one hangs.
 # Rule 4: a send that has to wait is watched over, and ends when the exchange is aborted.
-# Rule 5: one send is passed on at a time, in the order of the calls. An application may send from
-#         two tasks; a start that was held goes out in the send of the first body, which may have to
-#         wait for the upload, and the second task's message would overtake it.
+# Rule 5: while a start goes out, other tasks of the application that send stand in line. It was
+#         held for the first body, whose send may have to wait for the upload, and what the others
+#         send would overtake it. That send is watched over, so the line has a second way out.
 """Passing: what an application sends, passed on to the server."""
 
 from collections import deque
@@ -42,7 +42,7 @@ class Passing:
         send_to: the server's send.
     """
 
-    _passes = False  # a task has its turn to send
+    _passes = False  # a task has its turn to send, and the others wait for theirs
     _line: deque[LoopWaiter] | None = None  # the tasks that wait for theirs; made for the first
     _unyielded = 0  # bytes passed on since the loop's other tasks had their turn
     _listens = False  # the response streams, so its sends may be aborted
@@ -66,9 +66,9 @@ class Passing:
             ServerShutdown: the server shuts down, and the response streams.
             SpoolFull: a part of the request is lost, and the exchange is cut.
         """
-        if self._passes:
+        stood = self._passes
+        if stood:
             await self._stand_in_line()
-        self._passes = True
         try:
             if self.intake.client_gone:
                 self._end_unheard(message)
@@ -87,7 +87,8 @@ class Passing:
             else:
                 await self._release(released)
         finally:
-            self._end_turn()
+            if stood:
+                self._end_turn()
 
     async def _stand_in_line(self) -> None:
         """Wait for the turn of this task, which `_end_turn` hands over."""
@@ -110,6 +111,11 @@ class Passing:
         else:
             self._passes = False
 
+    def _end_turns(self) -> None:
+        """The exchange is over: whoever still stands in line goes on, and meets what it meets."""
+        while self._line:
+            self._line.popleft().ring()
+
     def _end_unheard(self, message: Message) -> None:
         """Take a message that nobody is there for, where the client has had all of its response.
 
@@ -125,15 +131,18 @@ class Passing:
         """Pass messages on to the server, with what has to be done before and after them."""
         intake = self.intake
         first = released[0]
-        begins = self.gate.phase is Phase.STREAMING and first["type"] == "http.response.start"
-        if begins:
-            await self._listen(first["status"])
-        if not self._listens:
+        if self.gate.phase is Phase.STREAMING and first["type"] == "http.response.start":
+            self._passes = True
+            try:
+                await self._listen(first["status"])
+                await self._forward_patiently(released)
+            finally:
+                self._end_turn()
+            intake.on_gone(self._client_gone)
+        elif not self._listens:
             await self._forward(released)
         else:
             await self._forward_patiently(released)
-        if begins:
-            intake.on_gone(self._client_gone)
         await self._let_others_run(len(released[-1].get("body", b"")))
 
     async def _complete(self, released: tuple[Message, ...]) -> None:

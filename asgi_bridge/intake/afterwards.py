@@ -135,9 +135,7 @@ class Afterwards(Pump):
         """
         with anyio.move_on_after(self.limits.abandon_timeout):
             while self.body.coming:
-                message = await receive()
-                self.body.feed(message)
-                if self._owes_turn(message):
+                if self._owes_turn(self.body.feed(await receive())):
                     await self.portal.checkpoint()
 
 

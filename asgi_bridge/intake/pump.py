@@ -19,7 +19,6 @@ from ..crossing.portal import Running
 from ..errors import ExchangeOver
 from ..limits import YIELD_BYTES, YIELD_COST
 from ..protocol.request import ENDED, GONE, announces_body
-from ..types import Message
 from .route import Route
 from .state import NOBODY, READER, RequestState
 
@@ -142,7 +141,7 @@ class Pump(RequestState):
                     await route.make_room()
                     has_room = route.sink.has_room()
                 self.full = False
-                if self._owes_turn(message):
+                if body.coming and self._owes_turn(chunk):
                     await self.portal.checkpoint()
         except Exception as error:
             self._receive_failed(error)
@@ -154,13 +153,13 @@ class Pump(RequestState):
         finally:
             self._pump = None
 
-    def _owes_turn(self, message: Message) -> bool:
+    def _owes_turn(self, chunk: bytes) -> bool:
         """Whether the loop's other tasks are to have a turn after this message.
 
         A server's receive() need not suspend, and what is thrown away needs no room. Nobody could
         say then that enough was drained, or that the time for it is over.
         """
-        self._unyielded += len(message.get("body", b"")) + YIELD_COST
+        self._unyielded += len(chunk) + YIELD_COST
         if self._unyielded < YIELD_BYTES:
             return False
         self._unyielded = 0

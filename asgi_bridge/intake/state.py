@@ -19,9 +19,9 @@ from ..protocol.request import (
     OPEN,
     Framing,
     RequestBody,
-    announces_body,
     framing_of,
     leaves_body_open,
+    may_have_body,
 )
 from ..types import Receive, Scope
 
@@ -137,13 +137,13 @@ class RequestState:
     def ready(self) -> bool:
         """Whether the body has ended, one way or another, or has filled the prefetch.
 
-        So has one that no head has announced: what has yet to say so is the server, as one does
-        after a turn of its loop, and not the client.
+        So does a request that has none by its head count: the server has yet to say so, as one does
+        after a turn of its loop, and not the client. One that comes all the same makes it unready.
         """
         body = self.body
         return (
             body.phase is not OPEN
-            or not (body.received or announces_body(self._scope))
+            or not (body.received or may_have_body(self._scope))
             or self.failure is not None
             or body.received >= min(self.limits.prefetch_bytes, self.limits.request.high)
         )

@@ -161,15 +161,27 @@ def announces_body(scope: Scope) -> bool:
     HTTP/1 has one where there is a length or a transfer coding (RFC 9112, 6.3). HTTP/2 and 3 need
     neither (RFC 9113, 8.1.1), so there the method has to do for what has no length.
     """
-    coded = False
+    length, coded = None, False
     for name, value in scope.get("headers", ()):
         if name == b"content-length":
-            return bool(value != b"0")
-        if name == b"transfer-encoding":
+            length = value
+        elif name == b"transfer-encoding":
             coded = True
+    if length is not None:
+        return bool(length != b"0")
     if coded:
         return True
     return scope["method"] not in _WITHOUT_CONTENT and _multiplexed(scope)
+
+
+def may_have_body(scope: Scope) -> bool:
+    """Whether a body may follow, though the head announces none.
+
+    A POST is sent with a length, if of 0; where none is left, something in between took it away.
+    """
+    if announces_body(scope):
+        return True
+    return scope["method"] not in _WITHOUT_CONTENT and framing_of(scope["headers"]).length is None
 
 
 def leaves_body_open(scope: Scope) -> bool:

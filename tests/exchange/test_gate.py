@@ -24,6 +24,14 @@ ZEROCOPY: Message = {"type": "http.response.zerocopysend", "file": 3, "more_body
 WITH_TRAILERS: Message = {**start(), "trailers": True}
 TRAILERS: Message = {"type": "http.response.trailers", "headers": [], "more_trailers": False}
 EVENTS = start(200, [(b"Content-Type", b"Text/Event-Stream; charset=utf-8")])
+EVENTS_TOO = start(
+    200,
+    [
+        (b"content-type", b"text/event-stream"),
+        (b"content-type", b"text/x"),
+        (b"content-length", b"9"),
+    ],
+)
 EXPECT = [(b"expect", b"100-continue")]
 
 PASSED_ON: dict[str, list[Message]] = {
@@ -60,9 +68,10 @@ async def test_response_is_passed_on(messages: list[Message]) -> None:
         ([start(), body(more_body=True)], [start(), body(more_body=True)]),
         ([start(), body(b"a", more_body=True)], [start(), body(b"a", more_body=True)]),
         ([EVENTS], [EVENTS]),
+        ([EVENTS_TOO], [EVENTS_TOO]),
         ([WITH_TRAILERS], []),
     ],
-    ids=["start", "extensions", "empty body", "body", "event stream", "trailers announced"],
+    ids=["start", "extensions", "empty body", "body", "event stream", "one of two", "trailers"],
 )
 async def test_start_is_held_until_there_is_content(
     messages: list[Message], released: list[Message]

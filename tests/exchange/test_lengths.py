@@ -42,11 +42,14 @@ KEPT: dict[str, list[Message]] = {
     "not a number": [start(200, [(b"content-length", b"abc")]), body(b"a")],
 }
 
+TWICE_IN_CAPITALS = start(200, [*plain(b"4")["headers"], (b"Content-Length", b"3")])
+
 BROKEN: dict[str, tuple[list[Message], list[Message], int]] = {
     "too long at once": ([length(3), body(b"abcd")], [], 4),
     "too short at once": ([length(3), body(b"ab")], [], 2),
     "empty": ([length(3), body()], [], 0),
     "plain, too long": ([plain(b"3"), body(b"abcd")], [], 4),
+    "twice, in capitals": ([TWICE_IN_CAPITALS, body(b"abcd")], [], 4),
     "plain, too short": ([plain(b"3"), body(b"ab")], [], 2),
     "too long in chunks": (
         [length(3), body(b"ab", more_body=True), body(b"cd")],

@@ -60,7 +60,6 @@ async def test_response_does_not_wait_for_it(
 UNANNOUNCED: dict[str, tuple[str, str, list[tuple[bytes, bytes]]]] = {
     "a GET": ("GET", "1.1", []),
     "a GET, HTTP/1.0": ("GET", "1.0", []),
-    "a POST": ("POST", "1.1", []),
     "a POST of no bytes": ("POST", "1.1", [(b"content-length", b"0")]),
     "a GET, HTTP/2": ("GET", "2", []),
 }
@@ -112,6 +111,19 @@ async def test_stalled_uploads_do_not_have_it_refused(
             for stalled in (at_work, last):
                 await stalled.end_body()
     assert (exchange.status, exchange.body) == (200, b"none")
+
+
+async def test_post_whose_length_was_taken_away_may_have_a_body_that_stalls() -> None:
+    """Something in between that decompresses, for example, cannot know it any more."""
+    with WorkerPool(size=2) as pool:
+        app = handler(lambda request, response: request.body.read() or b"none", pool=pool)
+        scope = scope_for(method="POST")
+        async with Exchange(app, scope) as first, Exchange(app, scope) as second:
+            await settled()
+            waiting = pool.statistics()
+            for stalled in (first, second):
+                await stalled.end_body()
+    assert (waiting.busy, waiting.unready) == (1, 1)
 
 
 @each_unannounced

@@ -8,7 +8,7 @@ import anyio.lowlevel
 import pytest
 
 from asgi_bridge import BridgeMiddleware, Limits, WorkerPool, handler
-from asgi_bridge.testing import body, request, scope_for, start
+from asgi_bridge.testing import Exchange, body, request, scope_for, start
 from asgi_bridge.types import ASGIApp, Message
 
 from .helpers import CHUNKED, WAIT, raiser, sender
@@ -89,6 +89,15 @@ async def test_upload_that_a_handler_reads_leaves_turns_to_others(pool: WorkerPo
     async with upload.noting_turns():
         await app(scope_for(headers=CHUNKED), upload.receive, upload.send)
     assert upload.had_turns
+
+
+async def test_message_without_a_rule_may_have_any_body(pool: WorkerPool) -> None:
+    unknown: Message = {"type": "http.request.unknown", "body": None}
+    app = handler(lambda request, response: request.body.read(), pool=pool)
+    async with Exchange(app, headers=CHUNKED) as exchange:
+        await exchange.send_message(unknown)
+        await exchange.end_body(b"a")
+    assert exchange.body == b"a"
 
 
 async def test_draining_is_bounded_although_nothing_suspends() -> None:

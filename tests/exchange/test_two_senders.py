@@ -9,7 +9,7 @@ from asgi_bridge import BridgeMiddleware, ClientDisconnected, Limits
 from asgi_bridge.testing import Exchange, body, start
 from asgi_bridge.types import Message, Receive, Scope, Send
 
-from .helpers import CHUNKED, settled
+from .helpers import CHUNKED, WAIT, settled
 
 pytestmark = pytest.mark.anyio
 
@@ -114,3 +114,62 @@ async def test_client_that_leaves_lets_all_of_them_go() -> None:
     assert exchange.sent == [start(), FIRST]
     assert app.raised[0] is None
     assert [type(app.raised[place]) for place in (1, 2)] == [ClientDisconnected] * 2
+
+
+HINT: Message = {"type": "http.response.early_hint", "links": []}
+
+
+async def test_message_that_is_stuck_before_the_start_holds_up_nobody() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_hint() -> None:
+            await send(HINT)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(send_hint)
+            await settled()
+            for message in (start(), FIRST, LAST):
+                await send(message)
+            tasks.cancel_scope.cancel()
+
+    async def stuck(scope: Scope, receive: Receive, send: Send) -> None:
+        async def stuck_send(message: Message) -> None:
+            if message == HINT:
+                await anyio.sleep_forever()
+            await send(message)
+
+        await BridgeMiddleware(app)(scope, receive, stuck_send)
+
+    assert await Exchange(stuck).run() == [start(), FIRST, LAST]
+
+
+async def test_task_in_line_goes_on_when_the_exchange_has_ended() -> None:
+    sent = anyio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_first() -> None:
+            await send(FIRST)
+
+        async def send_second() -> None:
+            await send(SECOND)
+            sent.set()
+
+        await send(start())
+        tasks.start_soon(send_first)
+        await settled()
+        tasks.start_soon(send_second)
+        await settled()
+        raise ValueError("on purpose")
+
+    async def stuck(scope: Scope, receive: Receive, send: Send) -> None:
+        async def stuck_send(message: Message) -> None:
+            if message != SECOND:
+                await anyio.sleep_forever()
+
+        await BridgeMiddleware(app)(scope, receive, stuck_send)
+
+    async with anyio.create_task_group() as tasks:  # not the application's own
+        async with Exchange(stuck) as exchange:
+            await exchange.wait_closed()
+        with anyio.fail_after(WAIT):
+            await sent.wait()
+        tasks.cancel_scope.cancel()

@@ -2,6 +2,7 @@
 
 import array
 import io
+import sys
 import threading
 import tracemalloc
 from collections.abc import Callable
@@ -75,6 +76,15 @@ def test_an_iteration_ends_with_the_reader() -> None:
     for iterator in (lines, chunks):
         with pytest.raises(ValueError, match="closed file"):
             next(iterator)
+
+
+def test_an_iteration_ends_with_the_reader_in_the_midst_of_a_chunk() -> None:
+    reader = arriving(b"ab\ncd\n")
+    lines = iter(reader)
+    assert next(lines) == b"ab\n"
+    reader.close()
+    with pytest.raises(ValueError, match="closed file"):
+        next(lines)
 
 
 def test_with_closes() -> None:
@@ -199,6 +209,21 @@ def test_a_size_that_is_no_number_of_bytes_takes_nothing(size: object) -> None:
     with pytest.raises(TypeError):
         reader.read(size)  # type: ignore[arg-type]  # as callers without types do
     assert reader.tell() == 1
+
+
+def test_a_size_that_no_object_has_takes_nothing() -> None:
+    reader = arriving(b"abc")
+    with pytest.raises(OverflowError):
+        reader.read(sys.maxsize + 1)
+    assert reader.read(sys.maxsize) == b"abc"
+
+
+def test_a_bytearray_of_the_server_is_not_handed_out() -> None:
+    chunk = bytearray(b"abc")
+    reader = arriving(chunk)  # type: ignore[arg-type]  # as some servers do
+    shown = reader.peek()
+    chunk[:] = b"xyz"
+    assert (type(shown), shown, reader.read(3)) == (bytes, b"abc", b"abc")
 
 
 def test_peek_shows_what_it_is_asked_for() -> None:

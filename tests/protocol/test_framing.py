@@ -3,7 +3,8 @@
 import pytest
 
 from asgi_bridge import Watermarks
-from asgi_bridge.protocol.request import Framing, framing_of
+from asgi_bridge.protocol.request import Framing, announces_body, framing_of
+from asgi_bridge.testing import scope_for
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,17 @@ def test_other_headers_say_nothing() -> None:
 def test_length_and_expectation_together() -> None:
     headers = ((b"expect", b"100-continue"), (b"host", b"a"), (b"content-length", b"7"))
     assert framing_of(iter(headers)) == Framing(7, expects_continue=True)
+
+
+@pytest.mark.parametrize(("last", "announced"), [(b"0", False), (b"6", True)])
+def test_of_two_lengths_the_last_one_counts(last: bytes, announced: bool) -> None:
+    headers = [
+        (b"transfer-encoding", b"chunked"),
+        (b"content-length", b"3"),
+        (b"content-length", last),
+    ]
+    assert announces_body(scope_for(headers=headers)) is announced
+    assert framing_of(headers).length == int(last)
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (1, 2), (0, 10)])

@@ -84,7 +84,7 @@ async def test_worker_does_not_wait_for_it(
         return b"held"
 
     with WorkerPool(size=1) as pool:
-        app = handler(held, pool=pool)
+        app = handler(held, pool=pool, limits=Limits(drain_timeout=0))
         scope = unannounced(*head)
         async with Exchange(app, scope) as first, Exchange(app, scope) as second:
             await settled()

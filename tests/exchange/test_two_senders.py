@@ -15,6 +15,9 @@ pytestmark = pytest.mark.anyio
 
 FIRST, SECOND, LAST = body(b"1", more_body=True), body(b"2", more_body=True), body(b"3")
 
+# These uploads never end, and nobody waits for that.
+NO_DRAIN = Limits(drain_timeout=0)
+
 # What the first body waits for, or may wait for, before the start has gone out with it.
 KINDS: dict[str, tuple[list[tuple[bytes, bytes]], dict[str, Any]]] = {
     "the server's send": ([], {}),
@@ -68,7 +71,7 @@ async def test_second_task_does_not_overtake_the_start(
 
 async def test_task_that_is_cancelled_in_line_leaves_it() -> None:
     app = InOrder(FIRST, SECOND, LAST)
-    exchange = Exchange(BridgeMiddleware(app))
+    exchange = Exchange(BridgeMiddleware(app, limits=NO_DRAIN))
     exchange.stall_send()
     async with exchange:
         await settled()
@@ -88,7 +91,7 @@ async def test_task_that_is_cancelled_when_its_turn_comes_passes_it_on() -> None
             if message == FIRST:
                 app.scopes[1].cancel()  # its turn comes now, before it runs
 
-        await BridgeMiddleware(app)(scope, receive, send_and_cancel)
+        await BridgeMiddleware(app, limits=NO_DRAIN)(scope, receive, send_and_cancel)
 
     async with Exchange(cancelling) as exchange:
         await exchange.wait_closed()

@@ -184,9 +184,7 @@ class BodyReader(io.BufferedIOBase):
         """Drop what is unread here. The rest is dealt with at the end of the exchange."""
         if not self._closed:
             self._closed = True
-            self._block.seek(
-                0, io.SEEK_END
-            )  # an iteration over it comes to its end, and to `check`
+            self._block.seek(0, io.SEEK_END)  # an iteration comes to its end, and to `check`
             self._chunk, self._block = b"", _NOTHING
             self._waiting.clear()
         super().close()

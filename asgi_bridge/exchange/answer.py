@@ -60,8 +60,7 @@ class Answer:
         self._intake = intake
         self._send = send
         self._limits = limits
-        # of the body, which is refused unread then
-        self._too_long = limits.max_body_bytes is not None and intake.declared_too_long
+        self._too_long = intake.declared_too_long  # the body, which is refused unread then
         portal = intake.portal
         # a response that is held waits for the rest of the request, which has a limit of its own
         timeout = None if limits.duplex == "half" else limits.write_timeout

@@ -19,7 +19,7 @@ from ..errors import ServerShutdown
 from ..intake import SCOPE_KEY, Intake
 from ..limits import Limits
 from ..protocol.request import announces_body
-from ..protocol.response import EVENT_STREAM_SIZE, promises_of
+from ..protocol.response import EVENT_STREAM_SIZE, PROMISE_SIZES, promises_of
 from ..stats import Outcome
 from ..types import ASGIApp, Message, Receive, Scope, Send
 from .conversation import Conversation
@@ -29,8 +29,6 @@ SPEC_VERSION: Final = "2.4"
 
 # A global is found in half the time of an enum's member.
 _COMPLETE: Final = Outcome.COMPLETE
-
-_SIZES: Final = (len(b"content-type"), len(b"content-length"))
 
 # Held to make an intake and to post a call at most, so one lock serves all.
 _making = RenewedLock()
@@ -199,7 +197,7 @@ class AppExchange:
                 length = value
             elif name == b"content-type":
                 kind = value
-            elif len(name) not in _SIZES:
+            elif len(name) not in PROMISE_SIZES:
                 continue
             named += 1
         if named != 2 or kind is None or length is None or len(kind) >= EVENT_STREAM_SIZE:

@@ -143,7 +143,7 @@ class RequestState:
         body = self.body
         return (
             body.phase is not OPEN
-            or not (body.received or may_have_body(self._scope))
+            or not (body.received or may_have_body(self._scope, self.framing.length))
             or self.failure is not None
             or body.received >= min(self.limits.prefetch_bytes, self.limits.request.high)
         )

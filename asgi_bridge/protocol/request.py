@@ -174,14 +174,13 @@ def announces_body(scope: Scope) -> bool:
     return scope["method"] not in _WITHOUT_CONTENT and _multiplexed(scope)
 
 
-def may_have_body(scope: Scope) -> bool:
+def may_have_body(scope: Scope, length: int | None) -> bool:
     """Whether a body may follow, though the head announces none.
 
     A POST is sent with a length, if of 0; where none is left, something in between took it away.
     """
-    if announces_body(scope):
-        return True
-    return scope["method"] not in _WITHOUT_CONTENT and framing_of(scope["headers"]).length is None
+    unsaid = length is None and scope["method"] not in _WITHOUT_CONTENT
+    return unsaid or announces_body(scope)
 
 
 def leaves_body_open(scope: Scope) -> bool:

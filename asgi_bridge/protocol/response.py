@@ -71,6 +71,7 @@ _MORE_BODY: Final = Signal.MORE_BODY
 _LAST_BODY: Final = Signal.LAST_BODY
 _CONTENT_TYPE: Final = len(b"content-type")
 _CONTENT_LENGTH: Final = len(b"content-length")
+PROMISE_SIZES: Final = (_CONTENT_TYPE, _CONTENT_LENGTH)  # of the names that promises_of looks for
 _BODILESS: Final = frozenset({204, 304})  # their content-length is not that of a body
 _EVENT_STREAM: Final = b"text/event-stream"
 EVENT_STREAM_SIZE: Final = len(_EVENT_STREAM)

@@ -16,6 +16,11 @@ from .jobs import Parked, Quick
 from .threads import LIMIT
 
 
+def tell(line: str) -> None:
+    """Write a line at one go: print() lets another thread's come between it and its end."""
+    os.write(1, f"{line}\n".encode())
+
+
 def told(child: int) -> str:
     """How a child ended; one that hangs is killed."""
     timer = threading.Timer(LIMIT, os.kill, (child, signal.SIGKILL))
@@ -42,9 +47,9 @@ def busy() -> None:
         done = served(pool)
         pool.close()
         os._exit(7 if done and not waiting.begun.is_set() else 1)
-    print(told(child))
+    tell(told(child))
     running.let_go()
-    print(f"the job in line is done: {waiting.ended.wait(LIMIT)}")
+    tell(f"the job in line is done: {waiting.ended.wait(LIMIT)}")
 
 
 def locked() -> None:
@@ -64,7 +69,7 @@ def locked() -> None:
     if child == 0:
         os._exit(7 if served(pool) else 1)
     forked.set()
-    print(told(child))
+    tell(told(child))
 
 
 def coming_back() -> None:
@@ -80,13 +85,13 @@ def coming_back() -> None:
     class Telling(Quick):
         def run(self) -> None:
             super().run()
-            print("the job in line is done", flush=True)
+            tell("the job in line is done")
 
     pool = WorkerPool(1)
     pool.submit(forking := Forking(), ready=True)
     pool.submit(telling := Telling(), ready=True)
     forking.let_go()
-    print(told(forking.child), flush=True)
+    tell(told(forking.child))
     telling.ended.wait(LIMIT)
 
 
@@ -97,7 +102,7 @@ def module_locked() -> None:
         child = os.fork()
         if child == 0:
             os._exit(7 if renewed.lock.acquire(timeout=LIMIT / 2) else 1)
-    print(told(child))
+    tell(told(child))
 
 
 STORIES: dict[str, Callable[[], None]] = {

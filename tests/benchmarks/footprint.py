@@ -63,8 +63,8 @@ def peak_over_idle(server: str, app: str, load: Callable[[Address], object]) -> 
         The difference in MiB.
     """
     body = body_of(SMALL_BYTES)
-    with serving(server, app) as running:
-        process = Path("/proc") / str(running.pid)
+    with serving(server, app) as running, running.explained():
+        process = Path("/proc") / str(running.process.pid)
         if not (process / "clear_refs").exists():
             raise Unusable("needs Linux's /proc")
         verify(running.address, "PUT", body, body.upper())

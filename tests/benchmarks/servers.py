@@ -23,10 +23,25 @@ DYING_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server: where it listens, and its process."""
+    """A running server: where it listens, its process, and the file that it logs to."""
 
     address: Address
-    pid: int
+    process: subprocess.Popen[bytes]
+    log: IO[bytes]
+
+    @contextlib.contextmanager
+    def explained(self) -> Iterator[None]:
+        """Do something with it.
+
+        Raises:
+            Failed: that failed because the server is dead; its last line of output says why.
+        """
+        try:
+            yield
+        except Failed as failure:
+            if last_words := _last_words(self.process, self.log):
+                raise Failed(last_words) from failure
+            raise
 
 
 @contextlib.contextmanager
@@ -38,18 +53,13 @@ def serving(server: str, app: str) -> Iterator[Server]:
 
     Raises:
         Unusable: a module that it needs is not installed.
-        Failed: the block failed because the server is dead; its last line of output says why.
     """
     if missing := missing_for(server, app):
         raise Unusable(f"{missing} not installed")
     with tempfile.TemporaryFile() as log:
         process, address = _start(server, app, log)
         try:
-            yield Server(address, process.pid)
-        except Failed as failure:
-            if last_words := _last_words(process, log):
-                raise Failed(last_words) from failure
-            raise
+            yield Server(address, process, log)
         finally:
             _stop(process)
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from typing import NamedTuple
 
 from .errors import ResponseStarted
 from .types import RawHeaders
@@ -139,3 +140,26 @@ class ResponseHeaders(MutableMapping[str, str]):
         if key == "content-length" and not _LENGTH.fullmatch(value):
             raise ValueError(f"{value!r} is not a content-length")
         return key
+
+
+class Head(NamedTuple):
+    """A response's status and headers, fixed.
+
+    Attributes:
+        status: the status code.
+        headers: the list that goes into `http.response.start`.
+        declared: the handler's own content-length in bytes, None where it set none.
+        bodiless: whether HTTP allows this response no body (RFC 9110, 6.4.1).
+    """
+
+    status: int
+    headers: RawHeaders
+    declared: int | None
+    bodiless: bool
+
+    @classmethod
+    def of(cls, status: int, headers: ResponseHeaders, method: str) -> "Head":
+        """As they are now, in answer to a request of this method."""
+        raw = headers.raw()
+        declared = headers.length if raw else None
+        return cls(status, raw, declared, method == "HEAD" or status in (204, 304))

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from anyio.lowlevel import RunVar
 
-from .crossing.channel import EndOfStream
+from .crossing.ending import EndOfStream
 from .crossing.here import current_portal
 from .crossing.interrupt import Interrupt
 from .crossing.outlet import Outlet

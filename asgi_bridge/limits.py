@@ -13,12 +13,6 @@ DEFAULT_MESSAGE_BYTES: Final = 64 * 1024
 # Less than the 30 s that Kubernetes and gunicorn give a process before they kill it.
 DEFAULT_SHUTDOWN_TIMEOUT: Final = 25.0
 
-# How much is passed on to a server, or taken from it, between two turns of the loop's other tasks:
-# some 100 us of copying, and four messages of the default size.
-YIELD_BYTES: Final = 256 * 1024
-# What a message counts beside its bytes, so that a stream of tiny ones comes to it as well.
-YIELD_COST: Final = 4 * 1024
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:

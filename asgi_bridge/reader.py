@@ -1,9 +1,6 @@
 # How the reader is made.
 #
-# Rule 1: the present block is an io.BytesIO, so that slicing, line search and iteration run in C,
-#         and its own position is the reader's: every method sees the same bytes next,
-#         however calls are mixed. A block that is read whole comes back without a copy, and what
-#         lies in two blocks or more is copied once, from where it lies to where it is wanted.
+# Rule 1: what can be read out of the present block is (blocks.py); the rest is gathered.
 # Rule 2: the end is sticky and a disconnect is not an end: it raises, then and ever after.
 # Rule 3: a read that a failure leaves short raises. Fewer bytes than asked for mean the end.
 """BodyReader: a request body as a blocking binary file."""
@@ -16,7 +13,7 @@ from operator import index
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
-from .crossing.channel import EndOfStream
+from .blocks import Blocks
 from .crossing.inlet import Source
 from .errors import WrongThread
 
@@ -27,11 +24,9 @@ _NEWLINE = 10
 # Bytes. A view costs as much as a copy of some 8 KiB (measured: 0.3 us for its making and seeking),
 # so what is no more than this is copied first, and asked afterwards whether it was enough.
 _CHEAP = 8 * 1024
-# The block before the first one. It is only ever read from, so one serves all readers.
-_NOTHING = io.BytesIO()
 
 
-class BodyReader(io.BufferedIOBase):
+class BodyReader(Blocks):
     """A binary file object over one request body, read as it arrives.
 
     It answers every call as an `io.BufferedReader` over the same bytes would, on any chunking.
@@ -57,13 +52,8 @@ class BodyReader(io.BufferedIOBase):
     def __init__(
         self, source: Source | None, loop_thread_id: int, chunks: deque[bytes] | None = None
     ) -> None:
-        self._source = source  # None where nothing more will come
+        super().__init__(source, chunks)
         self._loop_thread_id = loop_thread_id
-        self._chunk = b""  # what the block was made of
-        self._block = _NOTHING
-        self._base = 0  # the body's offset of the block's first byte
-        # taken from the source, not yet a block
-        self._waiting: deque[bytes] = deque() if chunks is None else chunks
         self._closed = False  # IOBase's own takes longer to ask
 
     # Reading.
@@ -184,9 +174,7 @@ class BodyReader(io.BufferedIOBase):
         """Drop what is unread here. The rest is dealt with at the end of the exchange."""
         if not self._closed:
             self._closed = True
-            self._block.seek(0, io.SEEK_END)  # an iteration comes to its end, and to `check`
-            self._chunk, self._block = b"", _NOTHING
-            self._waiting.clear()
+            self._drop()  # an iteration comes to the block's end, and to `check`
         super().close()
 
     def __del__(self) -> None:
@@ -211,60 +199,6 @@ class BodyReader(io.BufferedIOBase):
     def _check_open(self) -> None:
         if self._closed:
             raise ValueError("I/O operation on closed file.")
-
-    def _next_block(self) -> bool:
-        """Make the next of the server's chunks the present block; False at the end.
-
-        The present block must have been read to its end.
-        """
-        chunk = self._take_chunk()
-        self._start_block(chunk)
-        return bool(chunk)
-
-    def _start_block(self, chunk: bytes) -> None:
-        self._base += len(self._chunk)
-        # some servers give a bytearray, which `peek` must not hand out
-        self._chunk = chunk = chunk if type(chunk) is bytes else bytes(chunk)
-        self._block = io.BytesIO(chunk)
-
-    def _take_chunk(self) -> bytes:
-        """The next of the server's chunks, `b""` at the end of the body."""
-        source = self._source
-        if not self._waiting:
-            if source is None:
-                return b""
-            try:
-                self._waiting = source.take()
-            except EndOfStream:
-                return b""
-        chunk = self._waiting.popleft()
-        if source is not None:
-            source.release(len(chunk))
-        return chunk
-
-    def _rest(self) -> bytes | memoryview:
-        """Take what the present block has left, not copied."""
-        position = self._block.tell()
-        self._block.seek(len(self._chunk))
-        return memoryview(self._chunk)[position:] if position else self._chunk
-
-    def _gather(self, rest: bytes | memoryview, size: int) -> bytes:
-        """Read `size` bytes, of which the present block had no more than `rest`."""
-        parts = [rest] if rest else []
-        missing = size - len(rest)
-        while missing and (chunk := self._take_chunk()):
-            if len(chunk) > missing:
-                self._start_block(chunk)
-                if not parts:
-                    return self._block.read(missing)
-                parts.append(memoryview(chunk)[: self._block.seek(missing)])
-                break
-            parts.append(chunk)  # all of it is wanted: no block needs to be made of it
-            self._base += len(chunk)
-            missing -= len(chunk)
-        if len(parts) == 1 and type(parts[0]) is bytes:
-            return parts[0]  # a chunk that fits is not copied
-        return b"".join(parts)
 
     def _into(self, buffer: "WriteableBuffer", *, at_once: bool) -> int:
         self.check()

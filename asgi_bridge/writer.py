@@ -14,33 +14,17 @@
 
 import io
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from .crossing.outlet import Outlet
 from .errors import LengthMismatch, ResponseStarted, WrongThread
-from .headers import ResponseHeaders
+from .headers import Head, ResponseHeaders
 from .limits import DEFAULT_MESSAGE_BYTES
+from .protocol.pieces import cuts
 from .trailers import Digest, Trailers
-from .types import RawHeaders
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
-
-
-class Head(NamedTuple):
-    """A response's status and headers, fixed.
-
-    Attributes:
-        status: the status code.
-        headers: the list that goes into `http.response.start`.
-        declared: the handler's own content-length in bytes, None where it set none.
-        bodiless: whether HTTP allows this response no body (RFC 9110, 6.4.1).
-    """
-
-    status: int
-    headers: RawHeaders
-    declared: int | None
-    bodiless: bool
 
 
 class Response(io.BufferedIOBase):
@@ -151,7 +135,7 @@ class Response(io.BufferedIOBase):
         if not size:
             return 0
         total = self._written + size
-        head = self._head or self._head_now()
+        head = self._head or Head.of(self._status, self.headers, self._method)
         if head.declared is not None and total > head.declared and not head.bodiless:
             raise LengthMismatch(total, head.declared)  # the head may still be open then
         if self._head is None:
@@ -162,7 +146,8 @@ class Response(io.BufferedIOBase):
             if size <= self.message_bytes:
                 self._outlet.put(data, size)
             else:
-                self._put_pieces(data)
+                for piece in cuts(data, self.message_bytes):
+                    self._outlet.put(piece, len(piece))
         self._written = total
         return size
 
@@ -194,12 +179,6 @@ class Response(io.BufferedIOBase):
         self._outlet.keep(data)
         self._written = size
 
-    def _put_pieces(self, data: bytes) -> None:
-        with memoryview(data) as view:
-            for begin in range(0, len(data), self.message_bytes):
-                piece = bytes(view[begin : begin + self.message_bytes])
-                self._outlet.put(piece, len(piece))
-
     def flush(self) -> None:
         """Do nothing: what was written leaves as soon as the client takes it.
 
@@ -223,20 +202,13 @@ class Response(io.BufferedIOBase):
 
     def fix_head(self) -> Head:
         """Fix status and headers as they are now. For the exchange, not for handlers."""
-        head = self._head_now()
-        self._fix(head)
-        return head
+        return self._fix(Head.of(self._status, self.headers, self._method))
 
-    def _head_now(self) -> Head:
-        status, headers = self._status, self.headers
-        bodiless = self._method == "HEAD" or status in (204, 304)
-        raw = headers.raw()
-        return Head(status, raw, headers.length if raw else None, bodiless)
-
-    def _fix(self, head: Head) -> None:
+    def _fix(self, head: Head) -> Head:
         self.headers.freeze()
         self._head = head
         self.bodiless = head.bodiless
+        return head
 
     def finish(self) -> Head:
         """The handler is done: fix the head, and hold the body to its declared length.

@@ -17,7 +17,8 @@ from ..doctor.outcomes import Finding
 from ..doctor.probe import BARE, BRIDGED, Measured, checks_for, measure
 from ..doctor.processes import NotStarted, Processes
 from ..doctor.report import NotMeasured, Result, as_json, as_text, lacking, legend, summary
-from ..doctor.rows import ROWS, Row, is_installed
+from ..doctor.row import Row, is_installed
+from ..doctor.rows import ROWS
 from .errors import CommandError, tell
 from .serve import sigterm_as_interrupt
 

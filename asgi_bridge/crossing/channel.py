@@ -8,24 +8,17 @@
 # Rule 3: the receiver takes all there is in one swap, and gives the room back as it works through
 #         it with `release`. So the bound holds over both ends, and taking is cheap.
 # Rule 4: closing (`end`) lets what is held be read first. Breaking (`break_with`) drops it.
-# Rule 5: an error that is raised more than once is raised with the traceback it came with. Left
-#         alone, each raise adds frames to it, and each frame keeps a chunk alive.
 """Channel: a bounded one-way conduit with one sender and one receiver."""
 
 from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import dataclass
-from threading import Lock
-from types import TracebackType
 from typing import Generic, TypeVar
 
 from ..protocol.watermarks import Watermarks
+from .ending import Ending, EndOfStream
 
 T = TypeVar("T")
-
-
-class EndOfStream(Exception):
-    """The sender has closed the channel and all that it sent has been taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +30,7 @@ class ChannelStatistics:
     receiver_waits: bool
 
 
-class Channel(ABC, Generic[T]):
+class Channel(Ending, ABC, Generic[T]):
     """Bounded conduit for chunks whose size the sender states.
 
     Args:
@@ -48,24 +41,19 @@ class Channel(ABC, Generic[T]):
 
     __slots__ = (
         "_chunks",
-        "_ending",
-        "_ending_traceback",
         "_held",
         "_high",
-        "_lock",
         "_low",
         "_receiver_waits",
         "_sender_waits",
     )
 
     def __init__(self, watermarks: Watermarks) -> None:
+        super().__init__()
         self._high = watermarks.high
         self._low = watermarks.low
-        self._lock = Lock()
         self._chunks: deque[T] = deque()  # guarded by _lock
         self._held = 0  # guarded by _lock
-        self._ending: BaseException | None = None  # guarded by _lock; set once
-        self._ending_traceback: TracebackType | None = None  # belongs to _ending
         self._sender_waits = False  # guarded by _lock
         self._receiver_waits = False  # guarded by _lock
 
@@ -164,11 +152,6 @@ class Channel(ABC, Generic[T]):
             self._receiver_waits = True
             return None
 
-    def _to_raise(self, ending: BaseException) -> BaseException:
-        if type(ending) is EndOfStream:
-            return EndOfStream()  # a new one each time: its frames hold us, and we hold the other
-        return ending.with_traceback(self._ending_traceback)
-
     def release(self, size: int) -> None:
         """Give back the room of chunks that were taken and are used up.
 
@@ -195,17 +178,6 @@ class Channel(ABC, Generic[T]):
         return (self._high - self._low) // 4
 
     @property
-    def ended(self) -> bool:
-        """Whether the last chunk has been put; it may still be held."""
-        return self._ending is not None
-
-    @property
-    def failure(self) -> BaseException | None:
-        """What it ended or was broken with, None while it is open or after a clean end."""
-        ending = self._ending
-        return None if isinstance(ending, EndOfStream) else ending
-
-    @property
     def exhausted(self) -> bool:
         """Whether the channel was closed cleanly and its last chunk has been taken."""
         with self._lock:
@@ -228,24 +200,6 @@ class Channel(ABC, Generic[T]):
             self._wake_receiver()
         if wake_sender:
             self._wake_sender()
-
-    def forget_frames(self) -> None:
-        """Let go the frames that an error came through; whoever had to see them has.
-
-        They hold what they worked on, and often this channel, which holds the error.
-        """
-        with self._lock:
-            self._ending_traceback = None
-            if self._ending is not None:
-                self._ending.__traceback__ = None
-
-    def forget(self, error: BaseException) -> None:
-        """Both ends are done: let go the error that was met, and have `error` met from now on.
-
-        What the old one came through is still wanted by whoever it went on to, so its frames stay.
-        """
-        with self._lock:
-            self._ending, self._ending_traceback = error, None
 
     def statistics(self) -> ChannelStatistics:
         """A consistent look at the channel, for tests and logs."""

@@ -10,7 +10,7 @@ from ..protocol.pace import Pace, nothing_came
 from ..protocol.watermarks import Watermarks
 from .body_channel import BodyChannel
 from .channel import Channel
-from .channel import EndOfStream as EndOfStream  # what `take` raises at the end
+from .ending import EndOfStream as EndOfStream  # what `take` raises at the end
 from .interrupt import current_interrupt
 from .portal import Portal
 from .waiters import LoopWaiter, ThreadWaiter

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from ..errors import WriteTimeout
 from ..protocol.watermarks import Watermarks
-from .channel import Channel, EndOfStream
+from .channel import Channel
+from .ending import EndOfStream
 from .portal import Portal
 from .waiters import LoopWaiter, ThreadWaiter
 

@@ -16,7 +16,7 @@ from .clients.base import Broken, Connection
 from .clients.h1 import H1Connection
 from .outcomes import Finding, Outcome
 from .processes import STARTING, NotStarted, Processes
-from .rows import Row, is_installed
+from .row import Row, is_installed
 
 BARE: Final = "bare"
 BRIDGED: Final = "bridged"

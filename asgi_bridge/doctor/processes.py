@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
 from .certificate import Certificate
-from .rows import Row, command_of
+from .row import Row, command_of
 
 # Seconds that a server may take to listen, and to end. Out of the air; all take less than one.
 STARTING = 60.0

@@ -9,7 +9,7 @@ from typing import Any
 from .checks import CHECKS
 from .outcomes import MEANINGS, Finding, Outcome
 from .probe import Measured
-from .rows import Row
+from .row import Row
 
 # How wide the first column is.
 TITLES = max(len(check.title) for check in CHECKS.values())

@@ -115,7 +115,8 @@ class Conversation(Passing):
     async def close(self) -> None:
         """The exchange is over."""
         self._cut = None  # where it was raised, its frames hold us
-        self._end_turns()
+        if self._line is not None:
+            self._line.let_all_go()
         patience, self._patience = self._patience, None
         if patience is not None:
             patience.cancel()

@@ -36,6 +36,7 @@ from ..trailers import Digest
 from ..types import Scope, Send
 from ..writer import Response
 from .answer import Answer
+from .aside import Aside
 from .patience import keep_place
 
 logger: Final = logging.getLogger("asgi_bridge")
@@ -61,8 +62,7 @@ class HandlerExchange(Answer):
     """
 
     _begins: Begins | None = None  # None until the pool has been asked
-    _aside: Running | None = None  # where the exchange goes on while the body comes
-    _aside_error: BaseException | None = None  # what that raised
+    _aside: Aside | None = None  # where the exchange goes on while the body comes
     _place: Running | None = None  # notices that the client has stopped while we stand in line
 
     def __init__(
@@ -109,47 +109,20 @@ class HandlerExchange(Answer):
                 if waiting is not None:
                     await waiting
             except BaseException:
-                await self._call_off()
+                if self._aside is not None:
+                    await self._aside.call_off()
                 raise
         if self._aside is None:
             await self._serve()
-        else:
-            await self._join()
+            return
+        try:
+            await self._aside.join()
+        finally:
+            self._aside = None  # it holds us
 
     def _step_aside(self) -> None:
         """The body is not here yet: go on in a task of its own, beside the intake's pump."""
-        self._aside = self._intake.portal.spawn(self._serve_aside)
-
-    async def _serve_aside(self) -> None:
-        try:
-            await self._serve()
-        except BaseException as error:
-            self._aside_error = error
-            raise
-
-    async def _join(self) -> None:
-        """Wait for the task aside, and raise what it raised."""
-        assert self._aside is not None, "only called with a task aside"
-        try:
-            await self._aside.wait()
-        except BaseException:
-            await self._call_off()
-            raise
-        finally:
-            self._aside = None  # it holds what it raised, whose frames hold us
-        error, self._aside_error = self._aside_error, None
-        try:
-            if error is not None:
-                raise error
-        finally:
-            del error  # it holds this frame
-
-    async def _call_off(self) -> None:
-        """Cancel the task aside and wait for it: its own winding down is bounded."""
-        if self._aside is not None:
-            self._aside.cancel()
-            with anyio.CancelScope(shield=True):
-                await self._aside.wait()
+        self._aside = Aside(self._intake.portal, self._serve)
 
     async def _serve(self) -> None:
         """Run the function and answer."""

@@ -11,19 +11,18 @@
 #         send would overtake it. That send is watched over, so the line has a second way out.
 """Passing: what an application sends, passed on to the server."""
 
-from collections import deque
 from typing import Final, NoReturn
 
 import anyio
 
 from ..crossing.portal import Running
-from ..crossing.waiters import LoopWaiter
+from ..crossing.turns import TakesTurns
 from ..errors import ReadTimeout, SpoolFull
 from ..intake import Intake
-from ..limits import YIELD_BYTES, YIELD_COST
 from ..protocol.refusal import refusal_of
 from ..protocol.response import ClosedGate, Phase, ResponseGate
 from ..types import Message, Send
+from .line import Line
 from .patience import be_patient
 
 # A global is found in half the time of an enum's member.
@@ -33,7 +32,7 @@ COMPLETE: Final = Phase.COMPLETE
 _FAILURES: Final = frozenset((400, *range(500, 600)))
 
 
-class Passing:
+class Passing(TakesTurns):
     """One application's response.
 
     Attributes:
@@ -42,9 +41,7 @@ class Passing:
         send_to: the server's send.
     """
 
-    _passes = False  # a task has its turn to send, and the others wait for theirs
-    _line: deque[LoopWaiter] | None = None  # the tasks that wait for theirs; made for the first
-    _unyielded = 0  # bytes passed on since the loop's other tasks had their turn
+    _line: Line | None = None  # where others stand that send; made when a start goes out
     _listens = False  # the response streams, so its sends may be aborted
     _patience: Running | None = None  # notices that a send is stuck
     _sending: anyio.CancelScope | Running | None = None  # a send that may never return
@@ -66,9 +63,12 @@ class Passing:
             ServerShutdown: the server shuts down, and the response streams.
             SpoolFull: a part of the request is lost, and the exchange is cut.
         """
-        stood = self._passes
-        if stood:
-            await self._stand_in_line()
+        line = self._line
+        if line is not None:
+            if line.taken:
+                await line.stand()
+            else:
+                line = None
         try:
             if self.intake.client_gone:
                 self._end_unheard(message)
@@ -87,34 +87,8 @@ class Passing:
             else:
                 await self._release(released)
         finally:
-            if stood:
-                self._end_turn()
-
-    async def _stand_in_line(self) -> None:
-        """Wait for the turn of this task, which `_end_turn` hands over."""
-        if self._line is None:
-            self._line = deque()
-        waiter = self.intake.portal.waiter()
-        self._line.append(waiter)
-        try:
-            await waiter.wait()
-        except BaseException:
-            if waiter in self._line:
-                self._line.remove(waiter)
-            else:
-                self._end_turn()  # it was ours already
-            raise
-
-    def _end_turn(self) -> None:
-        if self._line:
-            self._line.popleft().ring()
-        else:
-            self._passes = False
-
-    def _end_turns(self) -> None:
-        """The exchange is over: whoever still stands in line goes on, and meets what it meets."""
-        while self._line:
-            self._line.popleft().ring()
+            if line is not None:
+                line.end_turn()
 
     def _end_unheard(self, message: Message) -> None:
         """Take a message that nobody is there for, where the client has had all of its response.
@@ -132,18 +106,19 @@ class Passing:
         intake = self.intake
         first = released[0]
         if self.gate.phase is Phase.STREAMING and first["type"] == "http.response.start":
-            self._passes = True
+            self._line = line = Line(intake.portal)
             try:
                 await self._listen(first["status"])
                 await self._forward_patiently(released)
             finally:
-                self._end_turn()
+                line.end_turn()
             intake.on_gone(self._client_gone)
         elif not self._listens:
             await self._forward(released)
         else:
             await self._forward_patiently(released)
-        await self._let_others_run(len(released[-1].get("body", b"")))
+        if self._owes_turn(len(released[-1].get("body", b""))):
+            await intake.portal.checkpoint()
 
     async def _complete(self, released: tuple[Message, ...]) -> None:
         """`_release`, with the last message."""
@@ -219,18 +194,8 @@ class Passing:
             if self.intake.client_gone:
                 raise self.intake.gone_error()
             await self.send_to({**message, "body": piece, "more_body": more_body})
-            await self._let_others_run(len(piece))
-
-    async def _let_others_run(self, size: int) -> None:
-        """Give the loop's other tasks a turn now and then: a server's send() may never suspend.
-
-        Measured: 200 sends to servers of three kinds, and no other task ran meanwhile, so not even
-        the disconnect could be noticed.
-        """
-        self._unyielded += size + YIELD_COST
-        if self._unyielded >= YIELD_BYTES:
-            self._unyielded = 0
-            await self.intake.portal.checkpoint()
+            if self._owes_turn(len(piece)):
+                await self.intake.portal.checkpoint()
 
     async def _listen(self, status: int) -> None:
         """The response streams: see that the disconnect is noticed, and the body invited."""

@@ -135,7 +135,7 @@ class Afterwards(Pump):
         """
         with anyio.move_on_after(self.limits.abandon_timeout):
             while self.body.coming:
-                if self._owes_turn(self.body.feed(await receive())):
+                if self._owes_turn(len(self.body.feed(await receive()))):
                     await self.portal.checkpoint()
 
 

@@ -10,20 +10,21 @@
 # Rule 4: after the body's end it takes one message, which is the disconnect. Applications that read
 #         a body to hand it on replace receive() by one that tells the same body whenever it is
 #         asked, and at once, so to go on until a disconnect comes would be to go on for ever.
-# Rule 5: a receive() that never suspends does not keep the loop from its other tasks.
+# Rule 5: a receive() that never suspends does not keep the loop from its other tasks. What is
+#         thrown away needs no room, and nobody could say else that enough was drained.
 """Pump: awaits receive(), and puts what comes where it is to go."""
 
 from collections.abc import Awaitable, Callable
 
 from ..crossing.portal import Running
+from ..crossing.turns import TakesTurns
 from ..errors import ExchangeOver
-from ..limits import YIELD_BYTES, YIELD_COST
 from ..protocol.request import ENDED, GONE, announces_body
 from .route import Route
 from .state import NOBODY, READER, RequestState
 
 
-class Pump(RequestState):
+class Pump(RequestState, TakesTurns):
     """One request, of which messages are fetched.
 
     Attributes:
@@ -38,7 +39,6 @@ class Pump(RequestState):
     _pump: Running | None = None
     _watching = False  # whether the pump goes on after the body, for the disconnect
     _response_complete = False
-    _unyielded = 0  # what was taken in since the loop's other tasks had their turn
 
     # What is known.
 
@@ -141,7 +141,7 @@ class Pump(RequestState):
                     await route.make_room()
                     has_room = route.sink.has_room()
                 self.full = False
-                if body.coming and self._owes_turn(chunk):
+                if body.coming and self._owes_turn(len(chunk)):
                     await self.portal.checkpoint()
         except Exception as error:
             self._receive_failed(error)
@@ -152,18 +152,6 @@ class Pump(RequestState):
             raise
         finally:
             self._pump = None
-
-    def _owes_turn(self, chunk: bytes) -> bool:
-        """Whether the loop's other tasks are to have a turn after this message.
-
-        A server's receive() need not suspend, and what is thrown away needs no room. Nobody could
-        say then that enough was drained, or that the time for it is over.
-        """
-        self._unyielded += len(chunk) + YIELD_COST
-        if self._unyielded < YIELD_BYTES:
-            return False
-        self._unyielded = 0
-        return True
 
     def _receive_failed(self, error: Exception) -> None:
         self._way().fail(error)

@@ -3,6 +3,8 @@
 from collections import deque
 from collections.abc import Iterator
 
+from ..types import Message
+
 
 def pieces(chunks: deque[bytes], limit: int) -> Iterator[bytes]:
     """Cut a run of chunks into message bodies of at most `limit` bytes, in order.
@@ -31,12 +33,22 @@ def pieces(chunks: deque[bytes], limit: int) -> Iterator[bytes]:
             yield joined[0] if len(joined) == 1 else b"".join(joined)
             joined, size = [], 0
         if len(chunk) > limit:
-            view = memoryview(chunk)
             whole = len(chunk) - len(chunk) % limit
-            for cut in range(0, whole, limit):
-                yield bytes(view[cut : cut + limit])
-            chunk = bytes(view[whole:])
+            yield from cuts(chunk, limit, whole)
+            chunk = bytes(memoryview(chunk)[whole:])
         if chunk:
             joined, size = [chunk], len(chunk)
     if joined:
         yield joined[0] if len(joined) == 1 else b"".join(joined)
+
+
+def cuts(chunk: bytes, limit: int, end: int | None = None) -> Iterator[bytes]:
+    """Cut a large chunk, from its begin to `end`, into messages of at most `limit` bytes."""
+    with memoryview(chunk) as view:
+        for begin in range(0, len(chunk) if end is None else end, limit):
+            yield bytes(view[begin : begin + limit])
+
+
+def body(chunk: bytes, *, more_body: bool) -> Message:
+    """A message of a response's body."""
+    return {"type": "http.response.body", "body": chunk, "more_body": more_body}

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from asgi_bridge.cli import doctor, main
-from asgi_bridge.doctor import rows
+from asgi_bridge.doctor import row
 from asgi_bridge.doctor.checks import CHECKS
 from asgi_bridge.doctor.outcomes import OK, Finding, Outcome
 from asgi_bridge.doctor.probe import Measured
 from asgi_bridge.doctor.report import LIMIT_MARK, NotMeasured, as_text, summary
-from asgi_bridge.doctor.rows import ROWS
+from asgi_bridge.doctor.rows import ROWS, hypercorn
 
 from .serving import LIMIT, ROOT, eventually
 
@@ -45,7 +45,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_does_not_hold_is_the_exit_code(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(ROWS, "hypercorn-h1", rows.hypercorn("hypercorn-h1", limits={}))
+    monkeypatch.setitem(ROWS, "hypercorn-h1", hypercorn("hypercorn-h1", limits={}))
     arguments = ["doctor", "--server", "hypercorn-h1", "--check", "continue-not-sent"]
     assert main(arguments) == 1
     assert "the bridge does not hold: no 100-continue for a refused" in capsys.readouterr().out
@@ -70,22 +70,22 @@ def test_limits_of_what_was_not_asked_are_not_told_of() -> None:
 def test_missing_client(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rows, "is_installed", lambda name: name not in ("aioquic", "trustme"))
+    monkeypatch.setattr(row, "is_installed", lambda name: name not in ("aioquic", "trustme"))
     monkeypatch.setattr(doctor, "is_installed", lambda name: name == "hypercorn")
     assert main(["doctor", "--server", "hypercorn-h3"]) == doctor.NOTHING_MEASURED
     assert capsys.readouterr().out == (
         "not measured\n  hypercorn-h3  needs aioquic, trustme\n  pip install aioquic trustme\n"
     )
     assert main(["doctor", "--json", "--server", "hypercorn-h3"]) == doctor.NOTHING_MEASURED
-    (row,) = json.loads(capsys.readouterr().out)["servers"]
-    assert row["not_measured"] == "needs aioquic, trustme"
+    (told,) = json.loads(capsys.readouterr().out)["servers"]
+    assert told["not_measured"] == "needs aioquic, trustme"
 
 
 def test_server_that_does_not_start(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    row = rows.Row(name="broken", server="uvicorn", command=("asgi_bridge", "serve", "nothing"))
-    monkeypatch.setitem(ROWS, "broken", row)
+    broken = row.Row(name="broken", server="uvicorn", command=("asgi_bridge", "serve", "nothing"))
+    monkeypatch.setitem(ROWS, "broken", broken)
     assert main(["doctor", "--server", "broken"]) == doctor.NOTHING_MEASURED
     assert "broken  does not start: asgi-bridge: error" in capsys.readouterr().out
 

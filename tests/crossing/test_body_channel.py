@@ -8,7 +8,7 @@ import pytest
 
 from asgi_bridge import Watermarks
 from asgi_bridge.crossing.body_channel import JOINED, TINY, BodyChannel
-from asgi_bridge.crossing.channel import EndOfStream
+from asgi_bridge.crossing.ending import EndOfStream
 from asgi_bridge.crossing.waiters import ThreadWaiter
 
 SENDER, RECEIVER = "sender", "receiver"

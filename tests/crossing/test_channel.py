@@ -7,7 +7,8 @@ import pytest
 
 from asgi_bridge import Watermarks
 from asgi_bridge.crossing.body_channel import ByteChannel
-from asgi_bridge.crossing.channel import ChannelStatistics, EndOfStream
+from asgi_bridge.crossing.channel import ChannelStatistics
+from asgi_bridge.crossing.ending import EndOfStream
 
 SENDER, RECEIVER = "sender", "receiver"
 

@@ -16,7 +16,7 @@ from hypothesis.stateful import (
 
 from asgi_bridge import Watermarks
 from asgi_bridge.crossing.body_channel import ByteChannel
-from asgi_bridge.crossing.channel import EndOfStream
+from asgi_bridge.crossing.ending import EndOfStream
 
 BIGGEST = 12
 

@@ -9,7 +9,7 @@ import pytest
 
 from asgi_bridge import ReadTimeout, Watermarks, WriteTimeout
 from asgi_bridge.crossing.body_channel import ByteChannel
-from asgi_bridge.crossing.channel import EndOfStream
+from asgi_bridge.crossing.ending import EndOfStream
 from asgi_bridge.crossing.here import current_portal
 from asgi_bridge.crossing.inlet import ThreadReceiver, loop_to_thread
 from asgi_bridge.crossing.outlet import Outlet

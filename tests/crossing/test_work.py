@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from asgi_bridge import Overloaded, Watermarks
-from asgi_bridge.crossing.channel import EndOfStream
+from asgi_bridge.crossing.ending import EndOfStream
 from asgi_bridge.crossing.here import current_portal
 from asgi_bridge.crossing.outlet import Outlet
 from asgi_bridge.crossing.waiters import ThreadWaiter

@@ -25,7 +25,7 @@ from asgi_bridge.doctor.clients.h3 import H3Connection, Quic
 from asgi_bridge.doctor.clients.streams import Incoming
 from asgi_bridge.doctor.outcomes import Outcome
 from asgi_bridge.doctor.processes import Processes
-from asgi_bridge.doctor.rows import Row
+from asgi_bridge.doctor.row import Row
 
 HEAD = (200, {":status": "200"})
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from asgi_bridge import BodyReader
-from asgi_bridge.crossing.channel import EndOfStream
+from asgi_bridge.crossing.ending import EndOfStream
 
 NO_LOOP = 0  # no thread has this id, so every thread may read
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from asgi_bridge.doctor.rows import Row
+from asgi_bridge.doctor.row import Row
 
 # Check -> what the server or protocol of the rows begins with on which it may fail.
 PENDING: Final[Mapping[str, tuple[str, ...]]] = {}

@@ -12,7 +12,7 @@ from asgi_bridge.doctor.clients.base import BLOCK
 from asgi_bridge.doctor.outcomes import Finding, Outcome, intact
 from asgi_bridge.doctor.probe import Session, alive, answer, gone_after
 from asgi_bridge.doctor.processes import STARTING, Processes
-from asgi_bridge.doctor.rows import Row
+from asgi_bridge.doctor.row import Row
 from tests.frameworks.apps import ON_ASYNCIO
 from tests.frameworks.recipes import BEYOND_US, TAKEN_WHOLE
 

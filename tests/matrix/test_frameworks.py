@@ -12,7 +12,8 @@ import pytest
 from asgi_bridge.doctor.certificate import make_certificate
 from asgi_bridge.doctor.outcomes import Finding, Outcome
 from asgi_bridge.doctor.processes import Processes
-from asgi_bridge.doctor.rows import ROWS, Row
+from asgi_bridge.doctor.row import Row
+from asgi_bridge.doctor.rows import ROWS
 from tests.frameworks.apps import APPS, BARE
 from tests.frameworks.recipes import BEYOND_US, FRAMEWORKS, RECIPES
 

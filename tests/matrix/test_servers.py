@@ -13,7 +13,8 @@ from asgi_bridge.doctor.outcomes import Finding, Outcome
 from asgi_bridge.doctor.probe import BARE, BRIDGED, SIDE_BY_SIDE, Measured, measure
 from asgi_bridge.doctor.processes import NotStarted, Processes
 from asgi_bridge.doctor.report import as_json
-from asgi_bridge.doctor.rows import ROWS, Row
+from asgi_bridge.doctor.row import Row
+from asgi_bridge.doctor.rows import ROWS
 
 from .pending import may_fail
 from .results import SERVERS, record

@@ -40,6 +40,9 @@ class AsyncioPortal(Portal):
         except RuntimeError:
             pass  # the loop is closed
 
+    def soon(self, callback: Callable[[], object]) -> None:
+        self.loop.call_soon(callback)
+
     def checkpoint(self) -> Awaitable[None]:
         return _bare_yield()
 

@@ -169,6 +169,11 @@ class Channel(Ending, ABC, Generic[T]):
     # Either end.
 
     @property
+    def held(self) -> int:
+        """Bytes put and not yet used up, as they were a moment ago."""
+        return self._held
+
+    @property
     def release_step(self) -> int:
         """How many bytes a receiver may use up before it must give back their room.
 

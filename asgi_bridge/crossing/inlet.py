@@ -10,6 +10,7 @@ from ..protocol.pace import Pace, nothing_came
 from ..protocol.watermarks import Watermarks
 from .body_channel import BodyChannel
 from .channel import Channel
+from .doorbell import Doorbell
 from .ending import EndOfStream as EndOfStream  # what `take` raises at the end
 from .interrupt import current_interrupt
 from .portal import Portal
@@ -134,5 +135,7 @@ def loop_to_thread(
 ) -> tuple[BodyChannel, LoopWaiter, ThreadReceiver[bytes]]:
     """A channel into a thread: the channel, where its sender waits for room, the thread's end."""
     room, reader = portal.waiter(), ThreadWaiter()
-    channel = BodyChannel(watermarks, wake_sender=room.wake, wake_receiver=reader.wake)
+    bell = Doorbell(portal, reader)
+    channel = BodyChannel(watermarks, wake_sender=room.wake, wake_receiver=bell.ring)
+    bell.channel = channel
     return channel, room, ThreadReceiver(channel, reader, timeout, on_demand, pace)

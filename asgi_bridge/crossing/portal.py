@@ -66,6 +66,10 @@ class Portal(ABC):
         """
         raise NotImplementedError
 
+    def soon(self, callback: Callable[[], object]) -> None:
+        """`post`, for callers on the loop's own thread: the callback runs with the next turn."""
+        self.post(callback)
+
     @abstractmethod
     def checkpoint(self) -> Awaitable[None]:
         """Let the loop's other tasks run once."""

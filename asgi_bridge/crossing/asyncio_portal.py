@@ -126,7 +126,10 @@ class AsyncioTask:
         self._task = task
 
     def cancel(self) -> None:
-        self._task.cancel()
+        # Once: asyncio.run cancels every task, the ones that wait for this one too, and a second
+        # cancellation would break off its winding down, which no anyio scope shields from that.
+        if not self._task.cancelling():
+            self._task.cancel()
 
     async def wait(self) -> None:
         # asyncio.wait and not the task itself: a cancelled task would raise its CancelledError

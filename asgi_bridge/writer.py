@@ -226,7 +226,6 @@ class Response(io.BufferedIOBase):
         return self._written
 
     def writable(self) -> bool:
-        """True."""
         return True
 
     @property

@@ -41,7 +41,10 @@ class AsyncioPortal(Portal):
             pass  # the loop is closed
 
     def soon(self, callback: Callable[[], object]) -> None:
-        self.loop.call_soon(callback)
+        try:
+            self.loop.call_soon(callback)
+        except RuntimeError:
+            callback()  # the loop is closed
 
     def checkpoint(self) -> Awaitable[None]:
         return _bare_yield()
@@ -126,10 +129,7 @@ class AsyncioTask:
         self._task = task
 
     def cancel(self) -> None:
-        # Once: asyncio.run cancels every task, the ones that wait for this one too, and a second
-        # cancellation would break off its winding down, which no anyio scope shields from that.
-        if not self._task.cancelling():
-            self._task.cancel()
+        self._task.cancel()
 
     async def wait(self) -> None:
         # asyncio.wait and not the task itself: a cancelled task would raise its CancelledError

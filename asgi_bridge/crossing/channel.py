@@ -65,6 +65,16 @@ class Channel(Ending, ABC, Generic[T]):
     def _wake_receiver(self) -> None:
         """Called on the sender's thread: there is something for a receiver that waits."""
 
+    def _gathers(self, *, room: bool) -> bool:
+        """Whether a receiver that waits is left alone, though there is something for it.
+
+        Called with the lock held. It has to be woken later, if it is left alone.
+
+        Args:
+            room: whether the sender may go on.
+        """
+        return False
+
     # The sender's end.
 
     def put_nowait(self, chunk: T, size: int) -> bool:
@@ -88,8 +98,9 @@ class Channel(Ending, ABC, Generic[T]):
             room = held < self._high
             if not room:
                 self._sender_waits = True
-            wake = self._receiver_waits
-            self._receiver_waits = False
+            wake = self._receiver_waits and not self._gathers(room=room)
+            if wake:
+                self._receiver_waits = False
         if wake:
             self._wake_receiver()
         return room
@@ -167,11 +178,6 @@ class Channel(Ending, ABC, Generic[T]):
             self._wake_sender()
 
     # Either end.
-
-    @property
-    def held(self) -> int:
-        """Bytes put and not yet used up, as they were a moment ago."""
-        return self._held
 
     @property
     def release_step(self) -> int:

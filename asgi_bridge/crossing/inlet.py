@@ -10,7 +10,6 @@ from ..protocol.pace import Pace, nothing_came
 from ..protocol.watermarks import Watermarks
 from .body_channel import BodyChannel
 from .channel import Channel
-from .doorbell import Doorbell
 from .ending import EndOfStream as EndOfStream  # what `take` raises at the end
 from .interrupt import current_interrupt
 from .portal import Portal
@@ -87,6 +86,9 @@ class ThreadReceiver(Generic[T]):
                 self._on_demand = None
             began = monotonic()
             if not self._wait():
+                taken = self._channel.take_nowait()  # it may not have been woken for a little
+                if taken is not None:
+                    return taken
                 self._give_up(nothing_came(self._timeout))
             if self._pace is not None:
                 received = self._passed + self._channel.statistics().held_bytes
@@ -98,7 +100,9 @@ class ThreadReceiver(Generic[T]):
     def _wait(self) -> bool:
         interrupt = current_interrupt()
         if interrupt is None:
-            return self._waiter.wait(self._timeout)  # woken by put_nowait, end and break_with
+            return self._waiter.wait(
+                self._timeout
+            )  # woken by any end, and by put_nowait or soon after it
         interrupt.begin(self._channel)
         try:
             return self._waiter.wait(self._timeout)
@@ -135,7 +139,7 @@ def loop_to_thread(
 ) -> tuple[BodyChannel, LoopWaiter, ThreadReceiver[bytes]]:
     """A channel into a thread: the channel, where its sender waits for room, the thread's end."""
     room, reader = portal.waiter(), ThreadWaiter()
-    bell = Doorbell(portal, reader)
-    channel = BodyChannel(watermarks, wake_sender=room.wake, wake_receiver=bell.ring)
-    bell.channel = channel
+    channel = BodyChannel(
+        watermarks, wake_sender=room.wake, wake_receiver=reader.wake, soon=portal.soon
+    )
     return channel, room, ThreadReceiver(channel, reader, timeout, on_demand, pace)

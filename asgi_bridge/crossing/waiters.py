@@ -2,6 +2,7 @@
 
 Both kinds are sticky: a wake that comes before the wait ends it at once, so there is no moment in
 which a wake can be lost. A wake may also come for nothing, so whoever waits looks again after it.
+When a channel wakes whom is its own business (channel.py, body_channel.py).
 """
 
 from threading import TIMEOUT_MAX, Lock

@@ -3,7 +3,8 @@
 # Rule 1: what it raises comes out of `join`, with its traceback, and is kept nowhere after that:
 #         its frames hold the exchange.
 # Rule 2: whoever waits for it and is cancelled calls it off first, and waits on: its own winding
-#         down is bounded.
+#         down is bounded. That is not cancelled itself, or it would be broken off: the end of a
+#         whole asyncio run cancels both tasks, and no anyio scope shields from that.
 """Aside: a task beside an exchange's own."""
 
 from collections.abc import Callable, Coroutine
@@ -22,12 +23,16 @@ class Aside:
         portal: the loop.
         function: what the task runs.
 
+    Attributes:
+        winds_down: set by the function once it only sees to its end.
+
     Threads: the loop's.
     """
 
-    __slots__ = ("_error", "_task")
+    __slots__ = ("_error", "_task", "winds_down")
 
     def __init__(self, portal: Portal, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self.winds_down = False
         self._error: BaseException | None = None  # what it raised
         self._task: Running | None = portal.spawn(partial(self._run, function))
 
@@ -52,9 +57,10 @@ class Aside:
             del error  # it holds this frame
 
     async def call_off(self) -> None:
-        """Cancel it and wait for its end."""
+        """Cancel it, if it does not see to its end already, and wait for that."""
         assert self._task is not None, "it is not joined yet"
-        self._task.cancel()
+        if not self.winds_down:
+            self._task.cancel()
         with anyio.CancelScope(shield=True):
             await self._task.wait()
         self._task = self._error = None

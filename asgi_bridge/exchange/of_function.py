@@ -148,6 +148,8 @@ class HandlerExchange(Answer):
             error.__traceback__ = None  # as in _answer
             self._output.forget_frames()
         finally:
+            if self._aside is not None:
+                self._aside.winds_down = True
             intake.portal.shutdown.discard(self)
             patience, self._patience = self._patience, None
             place, self._place = self._place, None

@@ -22,6 +22,8 @@ from asgi_bridge import (
     handler,
     open_body,
 )
+from asgi_bridge.crossing.body_channel import BodyChannel
+from asgi_bridge.crossing.outlet import Outlet
 from asgi_bridge.exchange.conversation import Conversation
 from asgi_bridge.exchange.of_application import AppExchange
 from asgi_bridge.exchange.of_function import HandlerExchange
@@ -34,7 +36,10 @@ from .helpers import WAIT, settled
 
 pytestmark = pytest.mark.anyio
 
-HELD = (AppExchange, Conversation, HandlerExchange, Intake, BodyReader, Response, Request)
+HELD = (
+    *(AppExchange, Conversation, HandlerExchange, Intake, BodyReader, Response, Request),
+    *(BodyChannel, Outlet),
+)
 LIMITS = Limits(abandon_timeout=0.2, drain_timeout=0.1, write_timeout=0.1)
 
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Final
 
 from .delivery import deliver
-from .footprint import MIB, MOST_RUNS, peak_over_idle, upload_of
+from .etl_apps import digest_of
+from .footprint import MIB, MOST_RUNS, peak_over_idle, put_whole, upload_of
 from .load import SMALL_BYTES, Address, body_of, put_head, upload_rate
 from .paired import Outcome, alternate, progress
 from .report import Row, Target
@@ -77,7 +78,7 @@ def _memory(settings: Settings) -> list[Row]:
             False,
         ),
     )
-    rows = []
+    rows = [_digest_memory(object_bytes, settings)]
     for what, kind, load, target, is_ratio in loads:
         label = f"ETL, {what}, uvicorn, peak memory over idle"
         progress(label)
@@ -87,6 +88,19 @@ def _memory(settings: Settings) -> list[Row]:
         outcomes = alternate(peaks, runs=min(MOST_RUNS, settings.runs), warm_up=False)
         rows.append(_row(label, "MiB", outcomes, target, is_cost=True, is_ratio=is_ratio))
     return rows
+
+
+def _digest_memory(object_bytes: int, settings: Settings) -> Row:
+    """Where the output is small, the input alone counts, and how often it is held."""
+    label = f"ETL, buffered digest of {object_bytes // MIB} MiB, uvicorn, peak memory over idle"
+    progress(label)
+    load = functools.partial(put_whole, body_bytes=object_bytes)
+    peaks = {
+        app: functools.partial(peak_over_idle, "uvicorn", app, load, digest_of)
+        for app in _apps("digest")
+    }
+    outcomes = alternate(peaks, runs=min(MOST_RUNS, settings.runs), warm_up=False)
+    return _row(label, "MiB", outcomes, Target(1), is_cost=True)
 
 
 def _apps(kind: str) -> tuple[str, str]:

@@ -1,5 +1,6 @@
-"""ETL servers under test, ours and AIStore's, around the same two transforms in upper case."""
+"""ETL servers under test, ours and AIStore's, around the same transforms: upper case, a digest."""
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, Final
@@ -35,6 +36,25 @@ def buffered(kind: str) -> Callable[[], ASGIApp]:
         return app
 
     return make
+
+
+def digest(kind: str) -> Callable[[], ASGIApp]:
+    """A factory of a buffered server, "ours" or "aistore", whose output is small."""
+
+    def make() -> ASGIApp:
+        class Digest(_base(kind)):  # type: ignore[misc]  # as above
+            def transform(self, data: bytes, path: str, etl_args: str) -> bytes:
+                return digest_of(data)
+
+        app: ASGIApp = Digest().app
+        return app
+
+    return make
+
+
+def digest_of(data: bytes) -> bytes:
+    """What a server of `digest` answers."""
+    return hashlib.sha256(data).digest()
 
 
 def streaming(kind: str) -> Callable[[], ASGIApp]:

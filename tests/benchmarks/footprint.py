@@ -51,13 +51,24 @@ def upload_of(body_bytes: int) -> Callable[[Address], object]:
     return functools.partial(upload_rate, connections=1, body_bytes=body_bytes)
 
 
-def peak_over_idle(server: str, app: str, load: Callable[[Address], object]) -> float:
+def put_whole(address: Address, *, body_bytes: int) -> None:
+    """One PUT whose answer is read once it is written."""
+    verify(address, "PUT", body_of(body_bytes), None)
+
+
+def peak_over_idle(
+    server: str,
+    app: str,
+    load: Callable[[Address], object],
+    answer: Callable[[bytes], bytes] = bytes.upper,
+) -> float:
     """How far a load raises the resident memory of a server above what it was at rest.
 
     The server is a new one, at rest after its first, small request.
 
     Args:
         load: called with the server's address.
+        answer: what it makes of a body.
 
     Returns:
         The difference in MiB.
@@ -67,7 +78,7 @@ def peak_over_idle(server: str, app: str, load: Callable[[Address], object]) -> 
         process = Path("/proc") / str(running.process.pid)
         if not (process / "clear_refs").exists():
             raise Unusable("needs Linux's /proc")
-        verify(running.address, "PUT", body, body.upper())
+        verify(running.address, "PUT", body, answer(body))
         (process / "clear_refs").write_text("5")  # VmHWM starts again from what is resident now
         idle_kib = status_kib(process, "VmRSS")
         load(running.address)

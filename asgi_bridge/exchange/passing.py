@@ -19,6 +19,7 @@ from ..crossing.portal import Running
 from ..crossing.turns import TakesTurns
 from ..errors import ReadTimeout, SpoolFull
 from ..intake import Intake
+from ..protocol.pieces import cuts
 from ..protocol.refusal import refusal_of
 from ..protocol.response import ClosedGate, Phase, ResponseGate
 from ..types import Message, Send
@@ -187,10 +188,10 @@ class Passing(TakesTurns):
         """
         if not self.intake.framing.expects_continue:
             self.intake.watch()
-        whole, limit = memoryview(message["body"]), self.intake.limits.message_bytes
-        for begin in range(0, len(whole), limit):
-            piece = bytes(whole[begin : begin + limit])
-            more_body = begin + limit < len(whole) or message.get("more_body", False)
+        left = len(message["body"])
+        for piece in cuts(message["body"], self.intake.limits.message_bytes):
+            left -= len(piece)
+            more_body = left > 0 or message.get("more_body", False)
             if self.intake.client_gone:
                 raise self.intake.gone_error()
             await self.send_to({**message, "body": piece, "more_body": more_body})

@@ -32,20 +32,22 @@ def pieces(chunks: deque[bytes], limit: int) -> Iterator[bytes]:
         if joined:
             yield joined[0] if len(joined) == 1 else b"".join(joined)
             joined, size = [], 0
-        if len(chunk) > limit:
-            whole = len(chunk) - len(chunk) % limit
-            yield from cuts(chunk, limit, whole)
-            chunk = bytes(memoryview(chunk)[whole:])
-        if chunk:
+        if len(chunk) <= limit:
             joined, size = [chunk], len(chunk)
+            continue
+        for piece in cuts(chunk, limit):
+            if len(piece) < limit:  # the last, to which others may be joined
+                joined, size = [piece], len(piece)
+            else:
+                yield piece
     if joined:
         yield joined[0] if len(joined) == 1 else b"".join(joined)
 
 
-def cuts(chunk: bytes, limit: int, end: int | None = None) -> Iterator[bytes]:
-    """Cut a large chunk, from its begin to `end`, into messages of at most `limit` bytes."""
+def cuts(chunk: bytes, limit: int) -> Iterator[bytes]:
+    """Cut a large chunk into messages of `limit` bytes, of which the last may have fewer."""
     with memoryview(chunk) as view:
-        for begin in range(0, len(chunk) if end is None else end, limit):
+        for begin in range(0, len(chunk), limit):
             yield bytes(view[begin : begin + limit])
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from asgi_bridge.types import ASGIApp, Message, Receive, Scope, Send
 
-from .etl_apps import buffered, digest, streaming
+from .etl_apps import buffered, digest_of, streaming
 
 if TYPE_CHECKING:
     from a2wsgi.wsgi_typing import Environ, IterableChunks, StartResponse
@@ -205,8 +205,8 @@ APPS: Final = {
     "etl_streaming_aistore": App(streaming("aistore"), ("aistore", "fastapi")),
     "etl_buffered": App(buffered("ours"), ("asgi_bridge", "aiohttp")),
     "etl_buffered_aistore": App(buffered("aistore"), ("aistore", "fastapi")),
-    "etl_digest": App(digest("ours"), ("asgi_bridge", "aiohttp")),
-    "etl_digest_aistore": App(digest("aistore"), ("aistore", "fastapi")),
+    "etl_digest": App(buffered("ours", digest_of), ("asgi_bridge", "aiohttp")),
+    "etl_digest_aistore": App(buffered("aistore", digest_of), ("aistore", "fastapi")),
     "hello_bare": App(hello_bare),
     "hello_bare_bridged": App(bridged(hello_bare), ("asgi_bridge",)),
     "hello_fastapi": App(hello_fastapi, ("fastapi",)),

@@ -57,6 +57,13 @@ def _memory(settings: Settings) -> list[Row]:
     object_bytes, large_bytes = settings.scaled(OBJECT_BYTES), settings.scaled(LARGE_BYTES)
     loads: tuple[tuple[str, str, Callable[[Address], object], Target, bool], ...] = (
         (
+            f"buffered digest of {object_bytes // MIB} MiB",
+            "digest",
+            functools.partial(put_whole, body_bytes=object_bytes),
+            Target(1),
+            True,
+        ),
+        (
             f"buffered PUT of {object_bytes // MIB} MiB",
             "buffered",
             upload_of(object_bytes),
@@ -78,29 +85,18 @@ def _memory(settings: Settings) -> list[Row]:
             False,
         ),
     )
-    rows = [_digest_memory(object_bytes, settings)]
+    rows = []
     for what, kind, load, target, is_ratio in loads:
         label = f"ETL, {what}, uvicorn, peak memory over idle"
         progress(label)
+        answer = digest_of if kind == "digest" else bytes.upper
         peaks = {
-            app: functools.partial(peak_over_idle, "uvicorn", app, load) for app in _apps(kind)
+            app: functools.partial(peak_over_idle, "uvicorn", app, load, answer)
+            for app in _apps(kind)
         }
         outcomes = alternate(peaks, runs=min(MOST_RUNS, settings.runs), warm_up=False)
         rows.append(_row(label, "MiB", outcomes, target, is_cost=True, is_ratio=is_ratio))
     return rows
-
-
-def _digest_memory(object_bytes: int, settings: Settings) -> Row:
-    """Where the output is small, the input alone counts, and how often it is held."""
-    label = f"ETL, buffered digest of {object_bytes // MIB} MiB, uvicorn, peak memory over idle"
-    progress(label)
-    load = functools.partial(put_whole, body_bytes=object_bytes)
-    peaks = {
-        app: functools.partial(peak_over_idle, "uvicorn", app, load, digest_of)
-        for app in _apps("digest")
-    }
-    outcomes = alternate(peaks, runs=min(MOST_RUNS, settings.runs), warm_up=False)
-    return _row(label, "MiB", outcomes, Target(1), is_cost=True)
 
 
 def _apps(kind: str) -> tuple[str, str]:

@@ -24,36 +24,24 @@ def _base(kind: str) -> Any:
     return FastAPIServer
 
 
-def buffered(kind: str) -> Callable[[], ASGIApp]:
+def buffered(
+    kind: str, transformed: Callable[[bytes], bytes] = bytes.upper
+) -> Callable[[], ASGIApp]:
     """A factory of a buffered server, "ours" or "aistore"."""
 
     def make() -> ASGIApp:
-        class Upper(_base(kind)):  # type: ignore[misc]  # which class it is, is known when it runs
+        class Buffered(_base(kind)):  # type: ignore[misc]  # which class it is, is known when it runs
             def transform(self, data: bytes, path: str, etl_args: str) -> bytes:
-                return data.upper()
+                return transformed(data)
 
-        app: ASGIApp = Upper().app
-        return app
-
-    return make
-
-
-def digest(kind: str) -> Callable[[], ASGIApp]:
-    """A factory of a buffered server, "ours" or "aistore", whose output is small."""
-
-    def make() -> ASGIApp:
-        class Digest(_base(kind)):  # type: ignore[misc]  # as above
-            def transform(self, data: bytes, path: str, etl_args: str) -> bytes:
-                return digest_of(data)
-
-        app: ASGIApp = Digest().app
+        app: ASGIApp = Buffered().app
         return app
 
     return make
 
 
 def digest_of(data: bytes) -> bytes:
-    """What a server of `digest` answers."""
+    """A transform whose output is small."""
     return hashlib.sha256(data).digest()
 
 

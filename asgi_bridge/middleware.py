@@ -1,13 +1,14 @@
 """BridgeMiddleware and open_body: the bridge around an application."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, overload
 
 from .crossing.allocator import keep_freed_memory
 from .crossing.here import current_portal
 from .errors import BridgeNotInstalled
 from .exchange import AppExchange
-from .exchange.counted import OnExchangeEnd, run_counted
+from .exchange.counted import CountedExchange, OnExchangeEnd
 from .exchange.forgetful import forgets_streams, on_forgetful
 from .exchange.lifespan import through_lifespan
 from .intake import SCOPE_KEY, intake_of
@@ -48,7 +49,9 @@ class BridgeMiddleware:
     ) -> None:
         self.app: ASGIApp = single_callable(app)
         self._limits = Limits() if limits is None else limits
-        self._on_exchange_end = on_exchange_end
+        self._exchange: Callable[..., AppExchange] = (
+            AppExchange if on_exchange_end is None else partial(CountedExchange, on_exchange_end)
+        )
         self._withhold = withhold
         keep_freed_memory()
 
@@ -60,23 +63,30 @@ class BridgeMiddleware:
             else:
                 await self.app(scope, receive, send)
             return
-        if scope.get("extensions") and forgets_streams(scope):
+        if "extensions" in scope and forgets_streams(scope):
             await on_forgetful(self, scope, receive, send, self._limits)
             return
-        withheld = self._withhold is not None and self._withhold(scope)
-        outer = scope.get(SCOPE_KEY)
-        if isinstance(outer, AppExchange) and outer.reuses(receive):
-            if withheld:
-                outer.intake.withhold()
-            await self.app(scope, receive, send)
-            return
-        exchange = AppExchange(scope, receive, send, self._limits, current_portal())
-        if withheld:
+        if SCOPE_KEY in scope:
+            outer = scope[SCOPE_KEY]
+            if isinstance(outer, AppExchange) and receive == outer.receive:  # nobody's wrapper
+                if self._withhold is not None and self._withhold(scope):
+                    outer.intake.withhold()
+                await self.app(scope, receive, send)
+                return
+        exchange = self._exchange(scope, receive, send, self._limits, current_portal())
+        if self._withhold is not None and self._withhold(scope):
             exchange.intake.withhold()
-        if self._on_exchange_end is None:
-            await exchange.run(self.app)
-        else:
-            await run_counted(exchange, self.app, scope, self._on_exchange_end)
+        try:
+            await exchange.call(self.app)
+            if not exchange.sent:
+                await exchange.finish()
+        except BaseException as error:
+            if not await exchange.fail(error):
+                raise
+        finally:
+            closing = exchange.leave()
+            if closing is not None:
+                await closing
 
 
 @overload

@@ -2,11 +2,16 @@
 
 import asyncio
 import types
+from asyncio import current_task
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from typing import Any
+from typing import Any, Final
 
-from .portal import Portal, Running
+from .portal import Portal, Running, RunningHere
 from .waiters import LoopWaiter
+
+# Seconds from a send until somebody looks whether it has returned. A timer for each would cost as
+# much as the send does; of these there are at most ten a second.
+OVERDUE: Final = 0.1
 
 
 class AsyncioPortal(Portal):
@@ -78,24 +83,38 @@ class AsyncioPortal(Portal):
             return None
         return self._go_on_here(coroutine, future, on_wait)
 
+    def look_soon(self) -> None:
+        self.look_is_due = True
+        self.loop.call_later(OVERDUE, self._look)
+
+    def _look(self) -> None:
+        self.look_is_due = False
+        self.shutdown.look()
+
+    def mark(self) -> "tuple[asyncio.Task[Any], int] | None":
+        task = current_task(self.loop)
+        return None if task is None else (task, task.cancelling())
+
+    def here(self, mark: "tuple[asyncio.Task[Any], int]") -> RunningHere:
+        return _AsyncioHere(self, *mark)
+
     async def _go_on_here(
         self,
         coroutine: Coroutine[Any, Any, None],
         future: Any,
         on_wait: Callable[[Running], None],
     ) -> bool:
-        task = asyncio.current_task(self.loop)
-        assert task is not None, "a coroutine is awaited by a task"
-        here = _AsyncioHere(self, task)
+        mark = self.mark()
+        assert mark is not None, "a coroutine is awaited by a task"
+        here = self.here(mark)
         on_wait(here)
         try:
             await _go_on(coroutine, future)
-        except asyncio.CancelledError:
-            if not here.stopped():
+        except BaseException as error:
+            if not here.over(error):
                 raise
             return False
-        finally:
-            here.end()
+        here.over(None)
         return True
 
 
@@ -144,37 +163,37 @@ class _AsyncioHere:
 
     __slots__ = ("_asked", "_before", "_ended", "_portal", "_task")
 
-    def __init__(self, portal: AsyncioPortal, task: "asyncio.Task[Any]") -> None:
+    def __init__(self, portal: AsyncioPortal, task: "asyncio.Task[Any]", before: int) -> None:
         self._portal = portal
         self._task: asyncio.Task[Any] | None = task  # None once it is over
-        self._before = task.cancelling()  # asked of it by others, and not heard
+        self._before = before  # cancellations asked of it by others, and not heard
         self._asked = False  # a cancellation of ours has yet to be taken back
         self._ended: AsyncioWaiter | None = None  # set by whoever waits for the end
 
     def cancel(self) -> None:
-        if self._task is not None and not self._asked:
-            self._asked = True
-            self._task.cancel()
+        if self._task is None or self._asked:
+            return
+        if self._task is current_task(self._portal.loop):
+            # of itself: that would come with its next await, which may be no part of this
+            self._portal.soon(self.cancel)
+            return
+        self._asked = True
+        self._task.cancel()
 
     async def wait(self) -> None:
         if self._task is not None:
             self._ended = AsyncioWaiter(self._portal)
-            await self._ended.wait()  # rung by end
+            await self._ended.wait()  # rung by over
 
-    def stopped(self) -> bool:
-        """Whether a cancellation that has come is ours, and nobody else's too."""
-        if self._task is None or not self._asked:
-            return False
-        self._asked = False
-        return self._task.uncancel() <= self._before
-
-    def end(self) -> None:
-        """It is over."""
+    def over(self, error: BaseException | None) -> bool:
         task, self._task = self._task, None
-        if self._asked and task is not None:
-            task.uncancel()  # it ended without having heard of it
         if self._ended is not None:
             self._ended.ring()
+        if task is None or not self._asked:
+            return False
+        left = task.uncancel()  # it may have ended without having heard of it
+        # ours, and nobody else's too
+        return isinstance(error, asyncio.CancelledError) and left <= self._before
 
 
 class AsyncioWaiter:

@@ -23,12 +23,20 @@ class Running(Protocol):
         """Wait until it has ended; what it raised is dropped."""
 
 
+class RunningHere(Running, Protocol):
+    """A part of a task's work, which can be stopped without the rest of it."""
+
+    def over(self, error: BaseException | None) -> bool:
+        """It is over, with this error or none; whether it was stopped."""
+
+
 class Portal(ABC):
     """One event loop, as seen from the threads around it. One object for each loop.
 
     Attributes:
         thread_id: `threading.get_ident()` of the loop's thread.
         shutdown: the exchanges that run there, and when they have to end.
+        look_is_due: `look_soon` has been called, and it has yet to come.
     """
 
     def __init__(self) -> None:
@@ -85,6 +93,26 @@ class Portal(ABC):
     def spawn_free(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Start a background task that nobody waits for; what it raises is dropped."""
         self.spawn(function)
+
+    # A watch over sends that costs nothing where they return at once: what has not returned when
+    # somebody looks has to wait.
+
+    look_is_due = False
+
+    def look_soon(self) -> None:
+        """Have all that runs look at its sends, once, a moment from now; loop thread only."""
+        raise AssertionError("there is no mark to look for")
+
+    def mark(self) -> object | None:
+        """Where the running task is, for `here`; None where that cannot be stopped from outside.
+
+        Loop thread only.
+        """
+        return None
+
+    def here(self, mark: Any) -> RunningHere:
+        """What a task does since a mark; `over` is for the task to call. Loop thread only."""
+        raise AssertionError("there is no mark")
 
     @abstractmethod
     def run_here(

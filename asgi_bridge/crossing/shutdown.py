@@ -45,6 +45,9 @@ class Ending(Protocol):
     def intake(self) -> Request:
         """Its request; exchanges within each other have the same."""
 
+    def look(self) -> None:
+        """See whether it waits in a send that nobody watches over."""
+
     def shut_down(self, error: ServerShutdown) -> None:
         """Let go whoever waits in it."""
 
@@ -60,6 +63,7 @@ class Shutdown:
         timeout: seconds that all exchanges have, instead of what their own limits say; None where
             those count.
         alarm: called at once when a signal comes, like a signal handler; None for nothing.
+        add: to be called with an exchange that begins; before a shutdown it is the set's own.
         discard: to be called with an exchange that is over; it is the set's own.
 
     Threads: the loop's, but for `hear`.
@@ -71,6 +75,7 @@ class Shutdown:
         self.alarm: Callable[[], None] | None = None
         self._portal = portal
         self._running: Final[set[Ending]] = set()
+        self.add: Callable[[Ending], None] = self._running.add
         self.discard = self._running.discard
         self._watch: Running | None = None
         self._lifespans = 0  # that are open
@@ -78,11 +83,15 @@ class Shutdown:
 
     # The exchanges' side.
 
-    def add(self, exchange: Ending) -> None:
-        """An exchange begins."""
+    def look(self) -> None:
+        """Have each exchange look at itself."""
+        for each in list(self._running):
+            each.look()
+
+    def _add_late(self, exchange: Ending) -> None:
+        """An exchange begins in a shutdown."""
         self._running.add(exchange)
-        if self.begun is not None:
-            self._keep_watch()
+        self._keep_watch()
 
     def reason(self, error: BaseException) -> ServerShutdown | None:
         """What a handler meets when its exchange ended by `error`; None where that is no shutdown.
@@ -103,6 +112,7 @@ class Shutdown:
         """
         if self._lifespans == 0:
             self.begun = None
+            self.add = self._running.add
         self._lifespans += 1
         if listen and self._chain is None:
             self._chain = SignalChain(self.hear)
@@ -130,6 +140,7 @@ class Shutdown:
     def _begin(self) -> None:
         if self.begun is None:
             self.begun = monotonic()
+            self.add = self._add_late
             self._keep_watch()
 
     def _keep_watch(self) -> None:

@@ -51,6 +51,7 @@ class Answer(TakesTurns):
 
     turn_bytes = TURN_BYTES
     cut: BaseException | None = None
+    _late = False  # a whole response, which goes out even so, began after that
     _job: Work
     _sending: anyio.CancelScope | Running | None = None  # sends that may never return
     _patience: Running | None = None  # notices that one of them is stuck
@@ -62,15 +63,13 @@ class Answer(TakesTurns):
         self._send = send
         self._limits = limits
         self._too_long = intake.declared_too_long  # the body, which is refused unread then
-        portal = intake.portal
         # a response that is held waits for the rest of the request, which has a limit of its own
         timeout = None if limits.duplex == "half" else limits.write_timeout
-        outlet: Outlet[bytes] = Outlet(portal, limits.response, timeout=timeout)
-        self._output = outlet
+        self._output = Outlet[bytes](intake.portal, limits.response, timeout=timeout)
         self._response = Response(
-            outlet,
+            self._output,
             method=scope["method"],
-            loop_thread_id=portal.thread_id,
+            loop_thread_id=intake.portal.thread_id,
             message_bytes=limits.message_bytes,
         )
 
@@ -88,8 +87,7 @@ class Answer(TakesTurns):
         self.abort(self._intake.gone_error())
 
     def _wanted(self) -> bool:
-        """Whether the function may still read."""
-        return not self._job.over
+        return not self._job.over  # may still read
 
     async def _answer(self) -> None:
         try:
@@ -110,8 +108,7 @@ class Answer(TakesTurns):
 
     def _send_whole(self, batch: deque[bytes]) -> Awaitable[None]:
         """Send all of the output, with its length; to be awaited."""
-        head = self._response.head
-        headers = head.headers
+        head, headers = self._response.head, self._response.head.headers
         size = len(batch[0]) if len(batch) == 1 else sum(map(len, batch))
         if head.declared is None and not head.bodiless:
             headers = [*headers, (b"content-length", b"%d" % size)]
@@ -215,6 +212,7 @@ class Answer(TakesTurns):
             messages = (*messages, trailers_of(self._response))
         intake.on_gone(None)  # see _send_end
         # most sends return at once; what has to wait is watched over, like a stream
+        self._late = self.cut is not None
         waiting = intake.portal.run_here(self._forward(*messages), self._watch_over)
         if waiting is not None and not await waiting:
             assert self.cut is not None, "only abort stops it"
@@ -222,6 +220,8 @@ class Answer(TakesTurns):
 
     def _watch_over(self, sending: Running) -> None:
         self._sending = sending
+        if self.cut is not None and not self._late:
+            sending.cancel()  # it was cut after it had begun, and waits only now
         self._patience = be_patient(self._intake, self.abort)
 
     async def _forward(self, *messages: Message) -> None:

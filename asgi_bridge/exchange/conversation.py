@@ -12,7 +12,7 @@ from typing import Final
 
 import anyio
 
-from ..crossing.portal import Running
+from ..crossing.portal import RunningHere
 from ..errors import (
     BodyTooLarge,
     ExchangeOver,
@@ -35,6 +35,8 @@ _UNSENT: Final = (Phase.INITIAL, Phase.HELD)
 class Conversation(Passing):
     """An exchange in which the application may read, stream, fail, or be cut off."""
 
+    _early: RunningHere | None = None  # a send that was under way before us, and has to wait
+    _counts = False  # that send is counted in the intake's
     _reason: BaseException | None = None  # what a reader meets that outlives the exchange
 
     async def call(self, app: ASGIApp, scope: Scope, receive: Receive) -> None:
@@ -59,20 +61,25 @@ class Conversation(Passing):
 
     # A send of the whole response, under way before there was a conversation.
 
-    def send_waits(self, sending: Running) -> None:
+    def send_waits(self, sending: RunningHere) -> None:
         """It has to wait: watch over it."""
-        self.intake.sends += 1
+        # odd while one is under way, be it this one or another task's
+        self._counts = self.intake.sends % 2 == 0
+        self.intake.sends += self._counts
+        self._early = sending
         self._watch_over(sending)
 
-    def send_over(self, *, ended: bool) -> None:
-        """It is over; whether it came to its end.
+    def send_over(self, error: BaseException | None) -> None:
+        """It is over, with this error or none.
 
         Raises:
             Exception: why the exchange was cut, where that has stopped it.
         """
-        self.intake.sends += self.intake.sends % 2  # even, if it was known to wait
-        if not ended:
-            self._raise_cut()
+        early, self._early = self._early, None
+        if early is not None:
+            self.intake.sends += self._counts
+            if early.over(error):
+                self._raise_cut()
 
     def shut_down(self, error: ServerShutdown) -> None:
         """Let go whoever waits, in a send, in the application's receive, or in a read."""
@@ -130,7 +137,7 @@ class Conversation(Passing):
     @property
     def outcome(self) -> Outcome:
         """What it came to, where the application did not fail."""
-        if self.gate.phase is COMPLETE:
+        if self.whole:
             return Outcome.COMPLETE
         return Outcome.CLIENT_GONE if self.intake.client_gone else Outcome.FAILED
 

@@ -5,30 +5,33 @@
 #         anything else (a body, a read, a stream, a failure, a send that waits) a Conversation goes
 #         on from there. It is told of the messages that have come so far, so it knows no other way
 #         to get where it is.
-# Rule 3: the intake is made when somebody asks for it, which may be any thread; all else here is
-#         the loop's.
+# Rule 3: that a send has to wait is not seen at once; to see it would cost as much as a send.
+#         The loop looks at everything that runs soon after (`Portal.look_soon`), and what has not
+#         returned by then waits. A shutdown looks by itself.
+# Rule 4: the intake is made when somebody asks for it, which may be any thread, and it is no short
+#         answer then; all else here is the loop's.
+# Rule 5: the middleware calls, in this order: `call`, `finish` unless all is sent, `fail` for what
+#         they raised, and `leave` in any case.
 """AppExchange: calls an application, behind the bridge."""
 
 import threading
+from collections.abc import Awaitable
 from functools import partial
 from typing import Final
 
 from ..crossing.forks import RenewedLock
-from ..crossing.portal import Portal, Running
+from ..crossing.portal import Portal
 from ..errors import ServerShutdown
 from ..intake import SCOPE_KEY, Intake
 from ..limits import Limits
 from ..protocol.request import announces_body
-from ..protocol.response import EVENT_STREAM_SIZE, PROMISE_SIZES, promises_of
+from ..protocol.response import EVENT_STREAM, EVENT_STREAM_SIZE, LENGTH_SIZE, TYPE_SIZE
+from ..protocol.spec import ENOUGH, uplifted
 from ..stats import Outcome
 from ..types import ASGIApp, Message, Receive, Scope, Send
 from .conversation import Conversation
 
-# The first version of the HTTP sub-spec in which send raises after a disconnect.
-SPEC_VERSION: Final = "2.4"
-
-# A global is found in half the time of an enum's member.
-_COMPLETE: Final = Outcome.COMPLETE
+_UNSAID: Final[dict[str, str]] = {}
 
 # Held to make an intake and to post a call at most, so one lock serves all.
 _making = RenewedLock()
@@ -45,7 +48,7 @@ class AppExchange:
         portal: the loop.
 
     Attributes:
-        send_to: the server's send.
+        sent: whether the server has had all of a short answer.
 
     Threads: the loop's, but for `intake`.
     """
@@ -58,10 +61,12 @@ class AppExchange:
         "_limits",
         "_portal",
         "_scope",
-        "_sent",
+        "_send_to",
+        "_sending",
         "_server_receive",
+        "_short",
         "_start",
-        "send_to",
+        "sent",
     )
 
     def __init__(
@@ -69,60 +74,60 @@ class AppExchange:
     ) -> None:
         self._scope = scope
         self._server_receive = receive
-        self.send_to = send
+        self._send_to = send
         self._limits = limits
         self._portal = portal
+        # no sign of anything else; cleared by any thread, set by none
+        self._short = limits.total_timeout is None
         self._intake: Intake | None = None
         self._conversation: Conversation | None = None
         self._start: Message | None = None  # held
         self._length: bytes | None = None  # that it declares
         self._last: Message | None = None  # passed on, or about to be
-        self._sent = False  # all of the response
+        self._sending: object | None = None  # where that is done, while it is
+        self.sent = False  # all of the response
 
-    async def run(self, app: ASGIApp) -> Outcome:
-        """Call the application, and see its response to its end.
+    # Its course.
 
-        Returns:
-            COMPLETE, CLIENT_GONE, or FAILED for an application that answered nothing.
-
-        Raises:
-            BaseException: what the application raised, unless the client's leaving caused it, or
-                it came of a request that was refused; and why the exchange was cut.
-        """
+    def call(self, app: ASGIApp) -> Awaitable[None]:
+        """Call the application; to be awaited. It raises what `Conversation.call` does."""
         scope = self._scope
         inner = dict(scope)
         inner[SCOPE_KEY] = self
-        asgi = scope.get("asgi", {})
-        if asgi.get("spec_version", "2.0") < SPEC_VERSION:
-            inner["asgi"] = {"version": "3.0", **asgi, "spec_version": SPEC_VERSION}
-        shutdown = self._portal.shutdown
-        shutdown.add(self)
-        try:
-            if self._may_be_short():
-                await app(inner, self.receive, self.send)
-                if self._sent and self._intake is None:
-                    return _COMPLETE
-            else:
-                await self._converse().call(app, inner, self.receive)
-            await self._converse().finish()
-            return self._converse().outcome
-        except BaseException as error:
-            if await self._converse().fail(error):
-                return self._converse().outcome
-            raise
-        finally:
-            shutdown.discard(self)
-            if self._conversation is not None:
-                await self._conversation.close()
+        asgi = scope.get("asgi", _UNSAID)
+        if asgi.get("spec_version") not in ENOUGH:
+            inner["asgi"] = uplifted(asgi)
+        self._portal.shutdown.add(self)
+        if self._short and scope["method"] != "HEAD" and not announces_body(scope):
+            return app(inner, self.receive, self.send)
+        self._short = False
+        return self._converse().call(app, inner, self.receive)
 
-    def _may_be_short(self) -> bool:
-        scope = self._scope
-        return (
-            scope["method"] != "HEAD"
-            and not announces_body(scope)
-            and self._intake is None
-            and self._limits.total_timeout is None
-        )
+    def finish(self) -> Awaitable[None]:
+        """The application has returned: see the response to its end; to be awaited."""
+        return self._converse().finish()
+
+    def fail(self, error: BaseException) -> Awaitable[bool]:
+        """See to what `call` or `finish` has raised; to be awaited.
+
+        Returns:
+            Whether that ends here, for the client's leaving caused it, or it came of a request that
+            was refused.
+
+        Raises:
+            Exception: why the exchange was cut, in its stead.
+        """
+        return self._converse().fail(error)
+
+    def leave(self) -> Awaitable[None] | None:
+        """The exchange is over, however it ended; what there is to be awaited."""
+        self._portal.shutdown.discard(self)
+        return None if self._intake is None else self._converse().close()
+
+    @property
+    def outcome(self) -> Outcome:
+        """What it came to, where nothing was raised; see `Conversation.outcome`."""
+        return Outcome.COMPLETE if self.sent else self._converse().outcome
 
     # For whoever wants the body.
 
@@ -131,6 +136,7 @@ class AppExchange:
         """The owner of the server's receive(); any thread."""
         with _making.lock:
             if self._intake is None:
+                self._short = False
                 self._intake = intake = Intake(
                     self._scope, self._server_receive, self._limits, self._portal
                 )
@@ -142,12 +148,8 @@ class AppExchange:
 
     def _pass_end_to(self, intake: Intake) -> None:
         """Let it know, if the response is complete."""
-        if self._sent:
+        if self.sent:
             intake.response_complete()
-
-    def reuses(self, receive: Receive) -> bool:
-        """Whether `receive` is this exchange's own, with nobody's wrapper in between."""
-        return receive == self.receive
 
     async def receive(self) -> Message:
         """The application's `receive`, see `Intake.receive`."""
@@ -163,70 +165,83 @@ class AppExchange:
 
     def shut_down(self, error: ServerShutdown) -> None:
         """Let go whoever waits."""
+        self.look()
         self._converse().shut_down(error)
 
     # What the application answers.
 
     async def send(self, message: Message) -> None:
         """The application's `send`, see `Passing.send`."""
-        if self._last is None and self._intake is None:
+        if self._short:
             start = self._start
             if start is None:
                 if message["type"] == "http.response.start" and self._holds(message):
                     return
             elif message["type"] == "http.response.body" and not message.get("more_body"):
-                size = len(message.get("body", b""))
-                if size <= self._limits.message_bytes and self._length in (None, b"%d" % size):
-                    self._last = message
-                    # most sends return at once; what has to wait is watched over
-                    waiting = self._portal.run_here(self._forward(start, message), self._send_waits)
-                    if waiting is not None:
-                        self._converse().send_over(ended=await waiting)
-                    self._sent = True
-                    if self._intake is not None:  # somebody has asked for it meanwhile
-                        self._pass_end_to(self._intake)  # type: ignore[unreachable]  # by mypy
-                    return
+                size, declared = len(message.get("body", b"")), self._length
+                fits = declared is None or declared == b"%d" % size
+                if fits and size <= self._limits.message_bytes:
+                    mark = self._portal.mark()
+                    if mark is not None:
+                        self._short, self._last, self._sending = False, message, mark
+                        if not self._portal.look_is_due:
+                            self._portal.look_soon()
+                        try:
+                            await self._send_to(start)
+                            await self._send_to(message)
+                        except BaseException as error:
+                            self._send_failed(error)
+                            raise
+                        self._sending, self.sent = None, True
+                        if self._intake is not None:  # somebody has asked for it meanwhile
+                            self._sent_beside()
+                        return
         await self._converse().send(message)
 
     def _holds(self, start: Message) -> bool:
-        """Hold a start; False, and nothing is done, where it is that of a stream."""
-        kind = length = None
-        named = 0  # headers that may be one of the two, in any letters
-        for name, value in start.get("headers", ()):
-            if name == b"content-length":
-                length = value
-            elif name == b"content-type":
-                kind = value
-            elif len(name) not in PROMISE_SIZES:
-                continue
-            named += 1
-        if named != 2 or kind is None or length is None or len(kind) >= EVENT_STREAM_SIZE:
-            # it may be that of a stream, or have its names in other letters, or twice
-            streams, declared = promises_of(start)
-            if streams:
-                return False
-            length = None if declared is None else b"%d" % declared
-        if start.get("trailers"):
+        """Hold a start; False, and nothing is done, where a Conversation has to look closer."""
+        headers = start.get("headers")
+        if headers.__class__ is not list or "trailers" in start:  # an iterator can be read once
             return False
+        length: bytes | None = None
+        for name, value in headers:
+            size = len(name)
+            if size == LENGTH_SIZE:  # the only one of that size, or none of them counts
+                if length is not None:
+                    return False
+                length = value
+            elif size == TYPE_SIZE and len(value) >= EVENT_STREAM_SIZE:
+                if name.lower() == b"content-type" and value.lower().startswith(EVENT_STREAM):
+                    return False
         self._start, self._length = start, length
         return True
 
-    async def _forward(self, start: Message, last: Message) -> None:
-        try:
-            await self.send_to(start)
-            await self.send_to(last)
-        except OSError as error:
+    def _send_failed(self, error: BaseException) -> None:
+        """The server's send has raised; returns where the application is to have that."""
+        self._sending = None
+        if self._conversation is not None:
+            self._conversation.send_over(error)
+        if isinstance(error, OSError):
             self.intake.client_left(error)
             raise self.intake.gone_error() from error
 
-    def _send_waits(self, sending: Running) -> None:
-        self._converse().send_waits(sending)
+    def _sent_beside(self) -> None:
+        """All is sent, and a Conversation or a reader is to know."""
+        if self._conversation is not None:
+            self._conversation.send_over(None)
+        self._pass_end_to(self.intake)
+
+    def look(self) -> None:
+        """A send has not returned by now: it has to wait, so watch over it."""
+        mark, self._sending = self._sending, None
+        if mark is not None:
+            self._converse().send_waits(self._portal.here(mark))
 
     def _converse(self) -> Conversation:
         """More happens than a short answer."""
         if self._conversation is None:
             self._conversation = conversation = Conversation(
-                self.intake, self.send_to, method=self._scope["method"]
+                self.intake, self._send_to, method=self._scope["method"]
             )
             for each in (self._start, self._last):
                 if each is not None:

@@ -205,6 +205,9 @@ class HandlerExchange(Answer):
         await anyio.sleep(self._limits.total_timeout)
         self._end(TotalTimeout(f"the exchange took longer than {self._limits.total_timeout} s"))
 
+    def look(self) -> None:
+        """Its sends are watched over."""
+
     def shut_down(self, error: ServerShutdown) -> None:
         """Let go whoever waits: the server shuts down."""
         self._end(error)

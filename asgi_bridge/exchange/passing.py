@@ -37,16 +37,20 @@ class Passing(TakesTurns):
     """One application's response.
 
     Attributes:
-        gate: how far the response has got.
+        gate: how far the response has got with the application.
+        whole: whether all of it has been passed on.
         intake: the owner of the server's receive().
         send_to: the server's send.
     """
 
+    whole = False
     _line: Line | None = None  # where others stand that send; made when a start goes out
     _listens = False  # the response streams, so its sends may be aborted
     _patience: Running | None = None  # notices that a send is stuck
-    _sending: anyio.CancelScope | Running | None = None  # a send that may never return
+    _sending: anyio.CancelScope | None = None  # a send that may never return
+    _waiting: tuple[Running, ...] = ()  # last messages that had to wait; of several tasks, if so
     _cut: BaseException | None = None  # why the exchange was aborted
+    _late = False  # the last message, which goes out even so, began after that
 
     def __init__(self, intake: Intake, send: Send, *, method: str) -> None:
         self.intake = intake
@@ -101,6 +105,7 @@ class Passing(TakesTurns):
         if not (is_end and self.gate.delivered):
             raise self.intake.gone_error()
         self.gate.feed(message)
+        self.whole = True
 
     async def _release(self, released: tuple[Message, ...]) -> None:
         """Pass messages on to the server, with what has to be done before and after them."""
@@ -128,6 +133,7 @@ class Passing(TakesTurns):
             await intake.drain()
         if not self._listens:
             # most sends return at once; what has to wait is watched over, like a stream
+            self._late = self._cut is not None
             waiting = intake.portal.run_here(self._forward(released), self._watch_over)
             if waiting is not None and not await waiting:
                 self._raise_cut()
@@ -136,11 +142,15 @@ class Passing(TakesTurns):
             # would break off their work on the connection. Only its timeout may.
             intake.on_gone(None)
             await self._forward_patiently(released)
+        self.whole = True
         intake.response_complete()
 
     def _watch_over(self, sending: Running) -> None:
-        self._sending = sending
-        self._patience = be_patient(self.intake, self._abort)
+        self._waiting = (*self._waiting, sending)
+        if self._cut is not None and not self._late:
+            sending.cancel()  # it was cut after it had begun, and waits only now
+        if self._patience is None:
+            self._patience = be_patient(self.intake, self._abort)
 
     def _raise_cut(self) -> NoReturn:
         assert self._cut is not None, "only _abort stops it"
@@ -175,8 +185,9 @@ class Passing(TakesTurns):
     def _abort(self, error: Exception) -> None:
         """Let go the application that waits in a send which may never return."""
         self._cut = self._cut or error
-        if self._sending is not None:
-            self._sending.cancel()
+        for each in (self._sending, *self._waiting):
+            if each is not None:
+                each.cancel()
 
     def _client_gone(self) -> None:
         self._abort(self.intake.gone_error())

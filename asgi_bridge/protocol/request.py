@@ -154,6 +154,9 @@ def framing_of(headers: Iterable[tuple[bytes, bytes]]) -> Framing:
 # Methods whose requests have no content by their definition (RFC 9110, 9.3).
 _WITHOUT_CONTENT: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 
+# Headers that say that there is some, or how much.
+_OF_CONTENT: Final = (b"content-length", b"transfer-encoding")
+
 
 def announces_body(scope: Scope) -> bool:
     """Whether a request's head says that a body follows, or may follow.
@@ -161,16 +164,11 @@ def announces_body(scope: Scope) -> bool:
     HTTP/1 has one where there is a length or a transfer coding (RFC 9112, 6.3). HTTP/2 and 3 need
     neither (RFC 9113, 8.1.1), so there the method has to do for what has no length.
     """
-    length, coded = None, False
-    for name, value in scope.get("headers", ()):
-        if name == b"content-length":
-            length = value
-        elif name == b"transfer-encoding":
-            coded = True
-    if length is not None:
-        return bool(length != b"0")
-    if coded:
-        return True
+    headers = scope.get("headers", ())
+    for name, _ in headers:
+        if name in _OF_CONTENT:
+            lengths = [value for name, value in headers if name == b"content-length"]
+            return not lengths or lengths[-1] != b"0"
     return scope["method"] not in _WITHOUT_CONTENT and _multiplexed(scope)
 
 

@@ -69,12 +69,11 @@ _START: Final = Signal.START
 _EVENT_STREAM_START: Final = Signal.EVENT_STREAM
 _MORE_BODY: Final = Signal.MORE_BODY
 _LAST_BODY: Final = Signal.LAST_BODY
-_CONTENT_TYPE: Final = len(b"content-type")
-_CONTENT_LENGTH: Final = len(b"content-length")
-PROMISE_SIZES: Final = (_CONTENT_TYPE, _CONTENT_LENGTH)  # of the names that promises_of looks for
+TYPE_SIZE: Final = len(b"content-type")
+LENGTH_SIZE: Final = len(b"content-length")
 _BODILESS: Final = frozenset({204, 304})  # their content-length is not that of a body
-_EVENT_STREAM: Final = b"text/event-stream"
-EVENT_STREAM_SIZE: Final = len(_EVENT_STREAM)
+EVENT_STREAM: Final = b"text/event-stream"
+EVENT_STREAM_SIZE: Final = len(EVENT_STREAM)
 
 
 def promises_of(start: Message) -> tuple[bool, int | None]:
@@ -87,11 +86,11 @@ def promises_of(start: Message) -> tuple[bool, int | None]:
     headers: Iterable[tuple[bytes, bytes]] = start.get("headers", ())
     for name, value in headers:
         size = len(name)  # asked first: it spares most names a copy
-        if size == _CONTENT_LENGTH and name.lower() == b"content-length":
+        if size == LENGTH_SIZE and name.lower() == b"content-length":
             # what is no number promises nothing; int() refuses thousands of digits
             declared = int(value) if value.isdigit() and len(value) <= 18 else None
-        elif size == _CONTENT_TYPE and name.lower() == b"content-type":
-            if len(value) >= EVENT_STREAM_SIZE and value.lower().startswith(_EVENT_STREAM):
+        elif size == TYPE_SIZE and name.lower() == b"content-type":
+            if len(value) >= EVENT_STREAM_SIZE and value.lower().startswith(EVENT_STREAM):
                 streams = True
     if declared is not None and start["status"] in _BODILESS:
         declared = None
@@ -195,6 +194,9 @@ class ResponseGate:
 
     def _begin(self, start: Message) -> tuple[Message, ...]:
         """Take the start; as `feed`."""
+        headers = start.get("headers", ())
+        if not isinstance(headers, list | tuple):  # any iterable is allowed, and some are read once
+            start = {**start, "headers": list(headers)}
         streams, declared = promises_of(start)
         signal = _EVENT_STREAM_START if streams else _START
         phase = TRANSITIONS.get((self.phase, signal))

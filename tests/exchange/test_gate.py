@@ -171,10 +171,14 @@ async def test_messages_out_of_order(messages: list[Message], sent: list[Message
             {"version": "3.0", "spec_version": "2.3", "x": 1},
             {"version": "3.0", "spec_version": "2.4", "x": 1},
         ),
+        ({}, {"version": "3.0", "spec_version": "2.4"}),
+        ({"version": "3.1", "spec_version": "2"}, {"version": "3.1", "spec_version": "2.4"}),
+        ({"version": "3.0", "spec_version": ""}, {"version": "3.0", "spec_version": "2.4"}),
+        ({"version": "3.0", "spec_version": "2.10"}, {"version": "3.0", "spec_version": "2.10"}),
         ({"spec_version": "2.4"}, {"spec_version": "2.4"}),
         ({"spec_version": "2.5"}, {"spec_version": "2.5"}),
     ],
-    ids=["no asgi", "no version", "2.3", "2.4", "2.5"],
+    ids=["no asgi", "no version", "2.3", "nothing", "2", "none", "2.10", "2.4", "2.5"],
 )
 async def test_app_is_told_of_a_spec_whose_send_raises(
     asgi: dict[str, Any] | None, inner: dict[str, Any]

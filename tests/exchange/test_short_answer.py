@@ -1,6 +1,7 @@
 """A start and one body: passed on together, at once, and with nothing made that is not needed."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -105,6 +106,34 @@ async def test_body_of_another_length_than_declared() -> None:
     server = Server()
     await serve(app, server)
     assert server.sent == [HEAD, BODY]
+
+
+async def test_length_is_not_taken_for_that_of_another_header() -> None:
+    """Of a name as long: the look at a short answer's head is a quick one."""
+    other = (b"accept-charset", b"3")
+    for headers in ([*HEAD["headers"], other], [other, *HEAD["headers"]]):
+
+        async def app(scope: Scope, receive: Receive, send: Send, headers: Any = headers) -> None:
+            await send(start(200, headers))
+            with pytest.raises(LengthMismatch):
+                await send(body(b"hel"))
+            await send(BODY)
+
+        server = Server()
+        await serve(app, server)
+        assert server.sent == [start(200, headers), BODY]
+
+
+@pytest.mark.parametrize("rest", [[BODY], [body(b"hello", more_body=True), body()]])
+async def test_headers_that_can_be_read_once(rest: list[Message]) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({**HEAD, "headers": iter(HEAD["headers"])})
+        for message in rest:
+            await send(message)
+
+    server = Server()
+    await serve(app, server)
+    assert server.sent == [HEAD, *rest]
 
 
 async def test_failure_of_an_application_that_has_read_is_its_own() -> None:

@@ -1,14 +1,17 @@
 """on_exchange_end: what it is told, for each way in which an exchange ends."""
 
+import asyncio
+from contextlib import suppress
+
 import anyio
 import pytest
 
 from asgi_bridge import BridgeMiddleware, ExchangeStats
 from asgi_bridge.stats import Outcome
-from asgi_bridge.testing import AppState, Exchange, body, request, start
-from asgi_bridge.types import ASGIApp, Receive, Scope, Send
+from asgi_bridge.testing import AppState, Exchange, body, request, scope_for, start
+from asgi_bridge.types import ASGIApp, Message, Receive, Scope, Send
 
-from .helpers import ending, lines, raiser, sender, settled
+from .helpers import WAIT, ending, lines, raiser, sender, settled
 
 pytestmark = pytest.mark.anyio
 
@@ -99,6 +102,61 @@ async def test_client_gone() -> None:
         exchange.disconnect()
         await exchange.wait_closed()
     assert told(stats) == ("PUT", "/", 200, 2, 2, Outcome.CLIENT_GONE)
+
+
+def test_cancelled_while_the_upload_of_a_failure_is_taken_in() -> None:
+    """Or while the exchange is closed: what comes out of it counts; on asyncio."""
+    stats: list[ExchangeStats] = []
+    outcomes = list[Outcome]()
+    asked = list[asyncio.Event]()
+
+    class Server:
+        def __init__(self) -> None:
+            self.asked, self.deaf = asyncio.Event(), asyncio.Event()
+            asked.append(self.asked)
+
+        async def receive(self) -> Message:
+            self.asked.set()
+            while not self.deaf.is_set():
+                with suppress(asyncio.CancelledError):
+                    await self.deaf.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(self, message: Message) -> None:
+            pass
+
+    async def fails(scope: Scope, receive: Receive, send: Send) -> None:
+        raise ValueError("on purpose")
+
+    async def returns(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start())
+        await send(body(b"a", more_body=True))
+        await asyncio.sleep(0)
+        await send(body())
+
+    async def breaks_off(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start())
+        await send(body(b"a", more_body=True))
+        await asked[-1].wait()
+        raise ValueError("on purpose")
+
+    async def serve(app: ASGIApp) -> None:
+        server = Server()
+        bridged = BridgeMiddleware(app, on_exchange_end=stats.append)
+        scope = scope_for(headers=[(b"content-length", b"9")])
+        task = asyncio.ensure_future(bridged(scope, server.receive, server.send))
+        await server.asked.wait()
+        await settled()
+        task.cancel()
+        await settled()
+        server.deaf.set()
+        await asyncio.wait({task}, timeout=WAIT)
+        assert task.cancelled()
+
+    for app in (fails, returns, breaks_off):
+        asyncio.run(serve(app))
+        outcomes.append(stats.pop().outcome)
+    assert outcomes == [Outcome.CANCELLED] * 3
 
 
 async def test_cancelled() -> None:

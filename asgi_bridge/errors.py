@@ -193,12 +193,15 @@ _DISCONNECTS = frozenset(
 def caused_by_disconnect(error: BaseException) -> bool:
     """Whether an exception is, or was raised because of, a client that has left.
 
-    Frameworks replace the error that our send raises by one of their own, or put it into an
-    exception group, or have one of their own for the `http.disconnect` that they have received; the
-    log should not show any of these as a failure of the application. A group with anything else in
-    it is one, though.
+    Frameworks replace our send's error by one of their own, or put it into a group, or have one for
+    the `http.disconnect`; none is a failure. A group with anything else in it is one, though.
     """
     return _caused(error, _is_disconnect, {})
+
+
+def tells_of_leaving(error: OSError) -> bool:
+    """Whether what a server's send raised says that the client left; of ours, one alone does."""
+    return isinstance(error, ClientDisconnected) or not isinstance(error, BridgeError)
 
 
 def caused_by(error: BaseException, cause: BaseException) -> bool:

@@ -19,7 +19,7 @@ from ..crossing.outlet import Outlet
 from ..crossing.portal import Running
 from ..crossing.turns import TakesTurns
 from ..crossing.work import Work
-from ..errors import ClientDisconnected
+from ..errors import ClientDisconnected, tells_of_leaving
 from ..intake import Intake
 from ..limits import Limits
 from ..protocol.pieces import body, pieces
@@ -107,7 +107,6 @@ class Answer(TakesTurns):
             await self._stream(self._start(self._response.head.headers, whole=False), batch)
 
     def _send_whole(self, batch: deque[bytes]) -> Awaitable[None]:
-        """Send all of the output, with its length; to be awaited."""
         head, headers = self._response.head, self._response.head.headers
         size = len(batch[0]) if len(batch) == 1 else sum(map(len, batch))
         if head.declared is None and not head.bodiless:
@@ -232,8 +231,9 @@ class Answer(TakesTurns):
             for message in messages:
                 await self._send(message)
         except OSError as error:  # ASGI, HTTP sub-spec 2.4: what send raises for a client that left
-            # without its frames, which hold us: it stays with those that are told of it
-            cause = error.with_traceback(None)
+            if not tells_of_leaving(error):
+                raise
+            cause = error.with_traceback(None)  # whoever is told keeps it, and its frames hold us
             raise ClientDisconnected(f"the client went away: {error}") from cause
         self._intake.sends += 1
 

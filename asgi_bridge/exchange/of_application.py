@@ -21,7 +21,7 @@ from typing import Final
 
 from ..crossing.forks import RenewedLock
 from ..crossing.portal import Portal
-from ..errors import ServerShutdown
+from ..errors import ServerShutdown, tells_of_leaving
 from ..intake import SCOPE_KEY, Intake
 from ..limits import Limits
 from ..protocol.request import announces_body
@@ -221,7 +221,7 @@ class AppExchange:
         self._sending = None
         if self._conversation is not None:
             self._conversation.send_over(error)
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and tells_of_leaving(error):
             self.intake.client_left(error)
             raise self.intake.gone_error() from error
 

@@ -17,7 +17,7 @@ import anyio
 
 from ..crossing.portal import Running
 from ..crossing.turns import TakesTurns
-from ..errors import ReadTimeout, SpoolFull
+from ..errors import ReadTimeout, SpoolFull, tells_of_leaving
 from ..intake import Intake
 from ..protocol.pieces import cuts
 from ..protocol.refusal import refusal_of
@@ -170,6 +170,8 @@ class Passing(TakesTurns):
                     await self.send_to(each)
             intake.sends += counts
         except OSError as error:
+            if not tells_of_leaving(error):
+                raise
             intake.client_left(error)
             raise intake.gone_error() from error
 

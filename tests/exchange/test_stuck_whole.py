@@ -83,6 +83,32 @@ async def test_handler_inside_the_middleware_ends_with_the_write_timeout(pool: W
     assert pool.statistics().busy == 0
 
 
+async def read_first(scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await hello(scope, receive, send)
+
+
+@pytest.mark.parametrize("kind", ["short", "not short", "handler"])
+async def test_timeout_of_an_exchange_around_ours_is_not_taken_for_a_disconnect(
+    kind: str, pool: WorkerPool
+) -> None:
+    """It is an OSError, too, and comes out of the same send."""
+    apps: dict[str, ASGIApp] = {
+        "short": BridgeMiddleware(hello),
+        "not short": BridgeMiddleware(read_first),
+        "handler": handler(done, pool=pool),
+    }
+
+    async def receive() -> Message:
+        return request(b"")
+
+    async def send(message: Message) -> None:
+        raise WriteTimeout("of the one around")
+
+    with anyio.fail_after(LIMIT), pytest.raises(WriteTimeout, match="of the one around"):
+        await apps[kind](scope_for(), receive, send)
+
+
 @pytest.mark.parametrize("app", [hello, silent])
 async def test_send_that_waits_and_returns_is_no_failure(app: ASGIApp) -> None:
     sent = list[str]()

@@ -54,7 +54,7 @@ class HandlerApp:
                 await on_forgetful(self, scope, receive, send, self._limits)
             case "http":
                 outer = scope.get(SCOPE_KEY)
-                if isinstance(outer, AppExchange) and receive == outer.receive:
+                if isinstance(outer, AppExchange) and outer.reuses(receive):
                     intake = outer.intake
                     intake.use_limits(self._limits)
                     intake.claim()

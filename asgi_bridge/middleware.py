@@ -68,7 +68,7 @@ class BridgeMiddleware:
             return
         if SCOPE_KEY in scope:
             outer = scope[SCOPE_KEY]
-            if isinstance(outer, AppExchange) and receive == outer.receive:  # nobody's wrapper
+            if isinstance(outer, AppExchange) and outer.reuses(receive):
                 if self._withhold is not None and self._withhold(scope):
                     outer.intake.withhold()
                 await self.app(scope, receive, send)

@@ -17,7 +17,6 @@
 import threading
 from collections.abc import Awaitable
 from functools import partial
-from typing import Final
 
 from ..crossing.forks import RenewedLock
 from ..crossing.portal import Portal
@@ -30,8 +29,6 @@ from ..protocol.spec import ENOUGH, uplifted
 from ..stats import Outcome
 from ..types import ASGIApp, Message, Receive, Scope, Send
 from .conversation import Conversation
-
-_UNSAID: Final[dict[str, str]] = {}
 
 # Held to make an intake and to post a call at most, so one lock serves all.
 _making = RenewedLock()
@@ -94,7 +91,7 @@ class AppExchange:
         scope = self._scope
         inner = dict(scope)
         inner[SCOPE_KEY] = self
-        asgi = scope.get("asgi", _UNSAID)
+        asgi = scope.get("asgi") or {}
         if asgi.get("spec_version") not in ENOUGH:
             inner["asgi"] = uplifted(asgi)
         self._portal.shutdown.add(self)
@@ -150,6 +147,10 @@ class AppExchange:
         """Let it know, if the response is complete."""
         if self.sent:
             intake.response_complete()
+
+    def reuses(self, receive: Receive) -> bool:
+        """Whether `receive` is this exchange's own, with nobody's wrapper in between."""
+        return receive == self.receive
 
     async def receive(self) -> Message:
         """The application's `receive`, see `Intake.receive`."""

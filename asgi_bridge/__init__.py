@@ -13,6 +13,7 @@ from .errors import HTTPError as HTTPError
 from .errors import LengthMismatch as LengthMismatch
 from .errors import Overloaded as Overloaded
 from .errors import ReadTimeout as ReadTimeout
+from .errors import ReceiveReplaced as ReceiveReplaced
 from .errors import ResponseIncomplete as ResponseIncomplete
 from .errors import ResponseOrderError as ResponseOrderError
 from .errors import ResponseStarted as ResponseStarted
@@ -26,7 +27,7 @@ from .handler import handler as handler
 from .iterate import iterate_in_worker as iterate_in_worker
 from .limits import Limits as Limits
 from .middleware import BridgeMiddleware as BridgeMiddleware
-from .middleware import open_body as open_body
+from .open_body import open_body as open_body
 from .protocol.watermarks import Watermarks as Watermarks
 from .reader import BodyReader as BodyReader
 from .request import Request as Request
@@ -56,6 +57,7 @@ __all__ = (
     "Outcome",
     "Overloaded",
     "ReadTimeout",
+    "ReceiveReplaced",
     "Request",
     "Response",
     "ResponseIncomplete",

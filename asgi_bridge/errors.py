@@ -4,8 +4,10 @@ Generic code catches the builtin that each class also derives from: a client tha
 `ConnectionError`, a timeout is a `TimeoutError`, misuse is a `RuntimeError`.
 """
 
-from collections.abc import Callable, Mapping
+import errno
+from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Final
 
 
 class BridgeError(Exception):
@@ -143,6 +145,14 @@ class BridgeNotInstalled(BridgeError, RuntimeError):
     """`open_body` was called for a scope that no BridgeMiddleware has seen."""
 
 
+class ReceiveReplaced(BridgeError, RuntimeError):
+    """`open_body` was given a scope alone, and a middleware gives its application other bytes.
+
+    The scope's headers are not those of the request any more, so the body that belongs to them
+    comes from the `receive` of that middleware: `open_body(scope, receive)` reads it.
+    """
+
+
 class WrongThread(BridgeError, RuntimeError):
     """A call that blocks was made on the event loop's own thread."""
 
@@ -183,63 +193,82 @@ class LengthMismatch(BridgeError, ValueError):
         self.declared = declared
 
 
-# What frameworks raise out of a read when they are told of the disconnect: Starlette, Django and
-# BlackSheep, and others of a like name. By name, since we import none of them.
-_DISCONNECTS = frozenset(
-    {"ClientDisconnect", "ClientDisconnected", "RequestAborted", "MessageAborted"}
+# What frameworks raise when they are told of the disconnect: module and name of each class, since
+# we import none of them. A class of the same name in another module is somebody's own failure.
+_DISCONNECTS: Final = frozenset(
+    {
+        ("starlette.requests", "ClientDisconnect"),
+        ("django.core.exceptions", "RequestAborted"),
+        ("blacksheep.exceptions", "MessageAborted"),
+    }
+)
+
+# What an operating system says of a peer that is gone. Any other number is somebody's own failure.
+_OF_A_PEER: Final = frozenset(
+    {
+        errno.EPIPE,
+        errno.ECONNRESET,
+        errno.ECONNABORTED,
+        errno.ESHUTDOWN,
+        errno.ENOTCONN,
+        errno.ETIMEDOUT,
+        errno.EHOSTUNREACH,
+        errno.ENETUNREACH,
+    }
 )
 
 
-def caused_by_disconnect(error: BaseException) -> bool:
-    """Whether an exception is, or was raised because of, a client that has left.
+def is_departure(error: BaseException, *, of: BaseException | None = None) -> bool:
+    """Whether an exception only says that the client has left.
 
-    Frameworks replace our send's error by one of their own, or put it into a group, or have one for
-    the `http.disconnect`; none is a failure. A group with anything else in it is one, though.
+    It is our own, or that of a framework which was told of the disconnect by us, or a group of
+    nothing else. It is none where it came up while something else failed: a framework that takes
+    each OSError for a disconnect (Starlette, where it is told of ASGI 2.4) hides a failure of the
+    application's in one.
+
+    Only for whoever knows that the client has left, and has told the application so.
+
+    Args:
+        error: the exception.
+        of: what stands for the leaving, instead of any `ClientDisconnected`: an OSError of ours
+            with another reason, of which frameworks make the same.
     """
-    return _caused(error, _is_disconnect, {})
+    return _is_departure(error, of, set())
 
 
-def tells_of_leaving(error: OSError) -> bool:
-    """Whether what a server's send raised says that the client left; of ours, one alone does."""
-    return isinstance(error, ClientDisconnected) or not isinstance(error, BridgeError)
+def _is_departure(error: BaseException, of: BaseException | None, seen: set[int]) -> bool:
+    """`is_departure`, with the exceptions that are being looked at, by id.
 
-
-def caused_by(error: BaseException, cause: BaseException) -> bool:
-    """Whether an exception is `cause`, or was raised because of it and nothing else."""
-    return _caused(error, lambda each: each is cause, {})
-
-
-def _is_disconnect(error: BaseException) -> bool:
-    return isinstance(error, ClientDisconnected) or type(error).__name__ in _DISCONNECTS
-
-
-def _caused(
-    error: BaseException, is_cause: Callable[[BaseException], bool], verdicts: dict[int, bool]
-) -> bool:
-    """Whether one of those is behind an exception, with what is known of exceptions by id.
-
-    They form rings: whoever raises a group's only member from where the group was caught, as
-    Starlette's BaseHTTPMiddleware does, makes the group the context of its own member. One that is
-    still being looked at counts as no.
+    Exceptions form rings: whoever raises a group's only member from where the group was caught, as
+    Starlette does, makes the group the context of its own member.
     """
-    chain: list[int] = []
-    verdict = False
-    each: BaseException | None = error
-    while each is not None:
-        if is_cause(each):
-            verdict = True
-            break
-        if id(each) in verdicts:
-            verdict = verdicts[id(each)]
-            break
-        verdicts[id(each)] = False
-        chain.append(id(each))
-        if isinstance(each, BaseExceptionGroup):
-            verdict = all(_caused(member, is_cause, verdicts) for member in each.exceptions)
-            break
-        each = each.__cause__ or each.__context__
-    verdicts.update(dict.fromkeys(chain, verdict))
-    return verdict
+    if id(error) in seen or (isinstance(error, ClientDisconnected) if of is None else error is of):
+        return True
+    seen.add(id(error))
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_departure(each, of, seen) for each in error.exceptions)
+    kind = type(error)
+    if (kind.__module__, kind.__qualname__) not in _DISCONNECTS:
+        return False
+    before = error.__cause__ or error.__context__
+    return of is None if before is None else _is_departure(before, of, seen)
+
+
+def tells_of_leaving(error: OSError, *, promised: bool) -> bool:
+    """Whether what a server's send raised says that the client left.
+
+    Args:
+        error: what it raised; of ours, `ClientDisconnected` alone does.
+        promised: whether the server says so with an OSError of any kind (ASGI HTTP 2.4). Even
+            there a full disk, in some middleware in between, is none.
+    """
+    if isinstance(error, BridgeError):
+        return isinstance(error, ClientDisconnected)
+    if isinstance(error, ConnectionError) or error.errno in _OF_A_PEER:
+        return True
+    # what a server may raise is a class of its own; TimeoutError and its like are somebody else's
+    own = type(error) is OSError or type(error).__module__ != "builtins"
+    return promised and own and error.errno is None
 
 
 def phrase_of(status: int) -> str:

@@ -13,6 +13,7 @@ from .exchange.forgetful import forgets_streams, on_forgetful
 from .exchange.lifespan import through_lifespan
 from .intake import SCOPE_KEY, Intake
 from .limits import Limits
+from .protocol.request import keep_headers
 from .request import Request
 from .trailers import checked_algorithm
 from .types import Receive, Scope, Send
@@ -53,6 +54,8 @@ class HandlerApp:
             case "http" if scope.get("extensions") and forgets_streams(scope):
                 await on_forgetful(self, scope, receive, send, self._limits)
             case "http":
+                if scope.get("headers").__class__ is not list:
+                    keep_headers(scope)
                 outer = scope.get(SCOPE_KEY)
                 if isinstance(outer, AppExchange) and outer.reuses(receive):
                     intake = outer.intake

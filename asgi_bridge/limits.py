@@ -14,6 +14,17 @@ DEFAULT_MESSAGE_BYTES: Final = 64 * 1024
 DEFAULT_SHUTDOWN_TIMEOUT: Final = 25.0
 
 
+class HandlerDefault(float):
+    """A limit that nobody asked for: it holds for blocking code, which has a thread to hold."""
+
+    __slots__ = ()
+
+
+def asked_for(limit: float | None) -> float | None:
+    """A limit for an application, which holds no thread of ours; None unless somebody set it."""
+    return None if isinstance(limit, HandlerDefault) else limit
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What one exchange may hold and how long it may wait.
@@ -67,10 +78,11 @@ class Limits:
     stall_timeout: float = 0.2
     spool_max_bytes: int = 1024 * 1024 * 1024
     spool_directory: str | None = None
-    read_timeout: float | None = 60.0
-    write_timeout: float | None = 60.0
+    read_timeout: float | None = HandlerDefault(60.0)
+    write_timeout: float | None = HandlerDefault(60.0)
+    hold_timeout: float | None = None
     total_timeout: float | None = None
-    min_body_rate: float | None = 16.0
+    min_body_rate: float | None = HandlerDefault(16.0)
     min_body_grace: float = 30.0
     drain_bytes: int = 16 * 1024 * 1024
     drain_timeout: float = 2.0

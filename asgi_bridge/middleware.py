@@ -1,21 +1,18 @@
-"""BridgeMiddleware and open_body: the bridge around an application."""
+"""BridgeMiddleware: the bridge around an application."""
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, overload
+from typing import Any
 
 from .crossing.allocator import keep_freed_memory
 from .crossing.here import current_portal
-from .errors import BridgeNotInstalled
 from .exchange import AppExchange
 from .exchange.counted import CountedExchange, OnExchangeEnd
 from .exchange.forgetful import forgets_streams, on_forgetful
 from .exchange.lifespan import through_lifespan
-from .intake import SCOPE_KEY, intake_of
+from .intake import SCOPE_KEY
 from .limits import Limits
-from .reader import BodyReader
 from .single import single_callable
-from .spool import SpooledReader
 from .types import ASGIApp, Receive, Scope, Send
 
 
@@ -31,6 +28,11 @@ class BridgeMiddleware:
             `open_body`. The application's own `receive` then tells of an empty body, and after
             that of the disconnect only. For frameworks that read the body before they call
             anyone's code: Django, Quart, Falcon.
+        raise_on_disconnect: promise the application what ASGI 2.4 does: `send` raises
+            `ClientDisconnected`, an OSError, once the client is known to be gone, in whatever task.
+            It is told of 2.4 then, and frameworks do not listen for the disconnect themselves.
+
+    An application sees what it would see without the bridge, but for what docs/behaviour.md lists.
 
     Around itself, directly or with other middleware in between, it stands aside: the outer one
     does the work, and the inner one only steps in where something in between replaced `receive`.
@@ -46,6 +48,7 @@ class BridgeMiddleware:
         limits: Limits | None = None,
         on_exchange_end: OnExchangeEnd | None = None,
         withhold: Callable[[Scope], bool] | None = None,
+        raise_on_disconnect: bool = False,
     ) -> None:
         self.app: ASGIApp = single_callable(app)
         self._limits = Limits() if limits is None else limits
@@ -53,73 +56,41 @@ class BridgeMiddleware:
             AppExchange if on_exchange_end is None else partial(CountedExchange, on_exchange_end)
         )
         self._withhold = withhold
+        self._raises = raise_on_disconnect
         keep_freed_memory()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one scope."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
+        """Serve one scope; what the application returns is passed on."""
+        app: Any = self.app
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
-                await through_lifespan(self.app, scope, receive, send, self._limits)
-            else:
-                await self.app(scope, receive, send)
-            return
+                return await through_lifespan(app, scope, receive, send, self._limits)
+            return await app(scope, receive, send)
         if "extensions" in scope and forgets_streams(scope):
-            await on_forgetful(self, scope, receive, send, self._limits)
-            return
+            return await on_forgetful(self, scope, receive, send, self._limits)
         if SCOPE_KEY in scope:
             outer = scope[SCOPE_KEY]
             if isinstance(outer, AppExchange) and outer.reuses(receive):
+                if self._raises:
+                    outer.ask_to_raise()
                 if self._withhold is not None and self._withhold(scope):
                     outer.intake.withhold()
-                await self.app(scope, receive, send)
-                return
-        exchange = self._exchange(scope, receive, send, self._limits, current_portal())
+                return await app(scope, receive, send)
+        exchange = self._exchange(
+            scope, receive, send, self._limits, current_portal(), raises=self._raises
+        )
         if self._withhold is not None and self._withhold(scope):
             exchange.intake.withhold()
         try:
-            await exchange.call(self.app)
+            returned = await exchange.call(app)
             if not exchange.sent:
                 await exchange.finish()
+            return returned
         except BaseException as error:
             if not await exchange.fail(error):
                 raise
+            return None
         finally:
             closing = exchange.leave()
             if closing is not None:
                 await closing
-
-
-@overload
-def open_body(scope: Any, *, spool: Literal[False] = ...) -> BodyReader: ...
-@overload
-def open_body(scope: Any, *, spool: Literal[True]) -> SpooledReader: ...
-@overload
-def open_body(scope: Any, *, spool: bool) -> BodyReader | SpooledReader: ...
-def open_body(scope: Any, *, spool: bool = False) -> BodyReader | SpooledReader:
-    """Claim a request's body and read it as a blocking binary file.
-
-    From then on the application's own `receive` yields only `http.disconnect`.
-
-    Args:
-        scope: an ASGI scope, or anything with one as its `.scope`, such as the request objects of
-            Starlette, FastAPI, Litestar, Django, Quart, BlackSheep and Falcon.
-        spool: keep what has been read in a temporary file, on disk when it is large, so that the
-            reader can seek.
-
-    Raises:
-        BridgeNotInstalled: the scope came through no `BridgeMiddleware` and no `handler`.
-        BodyAlreadyClaimed: there is a reader, or the application has read from it itself.
-
-    Threads: any. The reader itself only works off the event loop's thread.
-    """
-    if not isinstance(scope, dict):
-        scope = getattr(scope, "scope", scope)
-    intake = intake_of(scope)
-    if intake is None:
-        raise BridgeNotInstalled(
-            "no BridgeMiddleware has seen this request; wrap the application: "
-            "app = BridgeMiddleware(app)"
-        )
-    intake.claim()
-    body = intake.reader()
-    return SpooledReader(body, intake.limits.spool_max_bytes) if spool else body

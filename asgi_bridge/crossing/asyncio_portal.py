@@ -51,6 +51,9 @@ class AsyncioPortal(Portal):
         except RuntimeError:
             callback()  # the loop is closed
 
+    def task(self) -> object:
+        return current_task(self.loop)
+
     def checkpoint(self) -> Awaitable[None]:
         return _bare_yield()
 

@@ -7,10 +7,15 @@ import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from ..logs import Rarely
 from .shutdown import Shutdown
 from .waiters import LoopWaiter
+
+# Seconds. A flood of uploads that break off is one thing to know; so is what a proxy does.
+BETWEEN_UPLOADS: Final = 1.0
+BETWEEN_HINTS: Final = 3600.0
 
 
 class Running(Protocol):
@@ -37,11 +42,15 @@ class Portal(ABC):
         thread_id: `threading.get_ident()` of the loop's thread.
         shutdown: the exchanges that run there, and when they have to end.
         look_is_due: `look_soon` has been called, and it has yet to come.
+        broken_uploads: when the log may show another upload that broke off.
+        stopped_bodies: when it may say again why a body stands still.
     """
 
     def __init__(self) -> None:
         self.thread_id = threading.get_ident()
         self.shutdown = Shutdown(self)
+        self.broken_uploads = Rarely(BETWEEN_UPLOADS)
+        self.stopped_bodies = Rarely(BETWEEN_HINTS)
         self._posted: deque[Callable[[], object]] = deque()  # any thread appends, the loop pops
         self._wake_pending = False  # any thread sets, the loop clears; see post
 
@@ -77,6 +86,10 @@ class Portal(ABC):
     def soon(self, callback: Callable[[], object]) -> None:
         """`post`, for callers on the loop's own thread: the callback runs with the next turn."""
         self.post(callback)
+
+    @abstractmethod
+    def task(self) -> object:
+        """The running task, for comparing; loop thread only."""
 
     @abstractmethod
     def checkpoint(self) -> Awaitable[None]:

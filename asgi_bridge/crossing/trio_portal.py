@@ -38,6 +38,9 @@ class TrioPortal(Portal):
         except trio.RunFinishedError:
             pass
 
+    def task(self) -> object:
+        return trio.lowlevel.current_task()
+
     async def checkpoint(self) -> None:
         # Twice: trio runs a batch in a random order, so after one the others may yet have to run.
         await trio.lowlevel.checkpoint()

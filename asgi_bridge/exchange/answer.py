@@ -22,11 +22,13 @@ from ..crossing.work import Work
 from ..errors import ClientDisconnected, tells_of_leaving
 from ..intake import Intake
 from ..limits import Limits
+from ..logs import shown
 from ..protocol.pieces import body, pieces
 from ..protocol.refusal import refusal_of
 from ..types import Message, RawHeaders, Scope, Send
 from ..writer import Response
-from .patience import be_patient
+from .begin import before_stream
+from .patience import be_patient, warn_of_stopped_body
 from .trailing import announce, trailers_of
 
 # More than others do in one go. With a quarter of this, the loop's other tasks on uvicorn came no
@@ -55,6 +57,8 @@ class Answer(TakesTurns):
     _job: Work
     _sending: anyio.CancelScope | Running | None = None  # sends that may never return
     _patience: Running | None = None  # notices that one of them is stuck
+    _stopped: Running | None = None  # notices a body that has stopped behind the response
+    _send_told = False  # the server's send has said that the client left
     _complete = False  # a stream's last message has been sent
 
     def __init__(self, scope: Scope, intake: Intake, send: Send, limits: Limits) -> None:
@@ -64,7 +68,8 @@ class Answer(TakesTurns):
         self._limits = limits
         self._too_long = intake.declared_too_long  # the body, which is refused unread then
         # a response that is held waits for the rest of the request, which has a limit of its own
-        timeout = None if limits.duplex == "half" else limits.write_timeout
+        held = limits.duplex == "half" or (limits.duplex == "auto" and intake.behind_proxy)
+        timeout = None if held else limits.write_timeout
         self._output = Outlet[bytes](intake.portal, limits.response, timeout=timeout)
         self._response = Response(
             self._output,
@@ -74,7 +79,7 @@ class Answer(TakesTurns):
         )
 
     def __str__(self) -> str:
-        return f"{self._scope['method']} {self._scope['path']}"
+        return shown(self._scope)
 
     def abort(self, error: BaseException) -> None:
         """Let go whoever waits: the function, and a send that may never return."""
@@ -145,27 +150,22 @@ class Answer(TakesTurns):
 
     async def _stream(self, start: Message, batch: deque[bytes]) -> None:
         intake = self._intake
-        invited = start["status"] < 300 or not intake.framing.expects_continue
-        if invited and intake.framing.expects_continue:
-            # The function writes before it reads. Servers drop the 100 once the response has
-            # begun, so the body is invited now or never; an error status does not want it.
-            await intake.invite()
-        if invited and self._limits.duplex == "half":
-            try:
-                await intake.until_sent()
-            except Exception as error:
-                if intake.client_gone:
-                    raise
-                self.abort(error)
-                await self._refuse(error)
-                return
+        intake.wanted = self._wanted
+        try:
+            await before_stream(intake, start["status"], patience=self._limits.read_timeout)
+        except Exception as error:
+            if intake.client_gone:
+                raise
+            self.abort(error)
+            await self._refuse(error)
+            return
         with anyio.CancelScope() as self._sending:
             intake.on_gone(self._client_gone)
             intake.on_cut(self.abort)
-            intake.wanted = self._wanted
-            if invited:
+            if start["status"] < 300 or not intake.framing.expects_continue:
                 intake.watch()
-            self._patience = be_patient(intake, self.abort)
+                self._stopped = warn_of_stopped_body(intake)
+            self._patience = be_patient(intake, self.abort, self._limits.write_timeout)
             await self._forward(start)
             await self._send_batches(batch)
             await self._send_end(start)
@@ -221,7 +221,7 @@ class Answer(TakesTurns):
         self._sending = sending
         if self.cut is not None and not self._late:
             sending.cancel()  # it was cut after it had begun, and waits only now
-        self._patience = be_patient(self._intake, self.abort)
+        self._patience = be_patient(self._intake, self.abort, self._limits.write_timeout)
 
     async def _forward(self, *messages: Message) -> None:
         if self._intake.client_gone:
@@ -231,8 +231,9 @@ class Answer(TakesTurns):
             for message in messages:
                 await self._send(message)
         except OSError as error:  # ASGI, HTTP sub-spec 2.4: what send raises for a client that left
-            if not tells_of_leaving(error):
+            if not tells_of_leaving(error, promised=self._intake.server_raises):
                 raise
+            self._send_told = True
             cause = error.with_traceback(None)  # whoever is told keeps it, and its frames hold us
             raise ClientDisconnected(f"the client went away: {error}") from cause
         self._intake.sends += 1

@@ -7,8 +7,7 @@
 #         instead of the failure that the application, or its framework, makes of it.
 """Conversation: an application between the gate and the intake."""
 
-import logging
-from typing import Final
+from typing import Any, Final
 
 import anyio
 
@@ -18,15 +17,13 @@ from ..errors import (
     ExchangeOver,
     ServerShutdown,
     TotalTimeout,
-    caused_by,
-    caused_by_disconnect,
+    is_departure,
 )
+from ..logs import logger
 from ..protocol.response import Phase
 from ..stats import Outcome
-from ..types import ASGIApp, Receive, Scope
-from .passing import COMPLETE, Passing
-
-logger: Final = logging.getLogger("asgi_bridge")
+from ..types import Receive, Scope
+from .passing import COMPLETE, STREAMING, Passing
 
 # Nothing of the response has gone to the server.
 _UNSENT: Final = (Phase.INITIAL, Phase.HELD)
@@ -39,25 +36,29 @@ class Conversation(Passing):
     _counts = False  # that send is counted in the intake's
     _reason: BaseException | None = None  # what a reader meets that outlives the exchange
 
-    async def call(self, app: ASGIApp, scope: Scope, receive: Receive) -> None:
+    async def call(self, app: Any, scope: Scope, receive: Receive) -> Any:
         """Call the application, where the request's head does not refuse it, and in its time.
 
         Raises:
             TotalTimeout: its time has run out.
             BaseException: what the application raised.
+
+        Returns:
+            What the application returned.
         """
         intake = self.intake
         seconds = intake.limits.total_timeout
         if intake.declared_too_long:
             await self._refuse(BodyTooLarge(intake.limits.max_body_bytes or 0))
-        elif seconds is None:
-            await app(scope, receive, self.send)
-        else:
-            with anyio.move_on_after(seconds) as time:
-                await app(scope, receive, self.send)
-            if time.cancelled_caught:
-                intake.refused = error = TotalTimeout(f"the exchange took longer than {seconds} s")
-                raise error
+            return None
+        with anyio.move_on_after(seconds) as self._call:
+            return await app(scope, receive, self.send)
+        if self._stops and intake.client_gone:
+            intake.told = True
+            intake.log_departure(intake.gone_error())
+            return None
+        intake.refused = error = TotalTimeout(f"the exchange took longer than {seconds} s")
+        raise error
 
     # A send of the whole response, under way before there was a conversation.
 
@@ -90,14 +91,25 @@ class Conversation(Passing):
 
     async def finish(self) -> None:
         """The application has returned: see the response to its end."""
-        gate = self.gate
+        if self._pieces is not None:
+            await self._finish_pieces()
+        gate, refusal = self.gate, self.intake.refusal
         # where the client has gone, the application noticed, and stopped
-        if gate.phase is not COMPLETE and not self.intake.client_gone:
-            released = gate.finish()
-            if released:
-                await self._complete(released)
-            else:
-                await self._leave_answer()
+        if gate.phase is COMPLETE or self.intake.client_gone:
+            if self.intake.has_reader and self.intake.broken_off:
+                self.intake.log_departure(self.intake.gone_error())
+            return
+        if isinstance(refusal, ServerShutdown) and gate.phase in _UNSENT:
+            await self._refuse(refusal)  # it was told that the client left, and stopped
+        elif gate.phase is STREAMING:
+            await self._leave_answer()
+            if self._cut is not None:
+                raise self._cut.with_traceback(None)
+            # the server cuts it, as it would without us
+        elif released := gate.finish():
+            await self._complete(released)
+        else:
+            await self._leave_answer()
 
     async def fail(self, error: BaseException) -> bool:
         """See to what the application raised, or `call`, or `finish`.
@@ -124,9 +136,12 @@ class Conversation(Passing):
         self._cut = None  # where it was raised, its frames hold us
         if self._line is not None:
             self._line.let_all_go()
-        patience, self._patience = self._patience, None
-        if patience is not None:
-            patience.cancel()
+        beside = (self._patience, self._holding, self._stopped, self._listener, self._pieces)
+        self._patience = self._holding = self._stopped = self._listener = self._pieces = None
+        for each in beside:
+            if each is not None:
+                each.cancel()
+        self._call = self.task = None
         intake = self.intake
         if intake.untouched:
             intake.response_complete()  # whoever claims the body from now on is too late
@@ -146,22 +161,24 @@ class Conversation(Passing):
         intake, refusal = self.intake, self.intake.refusal
         if not isinstance(error, Exception):
             return False
-        if refusal is not None and self.gate.phase in _UNSENT and caused_by(error, refusal):
-            await self._refuse(refusal)
-        if refusal is not None and self.gate.phase is COMPLETE and caused_by(error, refusal):
-            if not isinstance(refusal, ServerShutdown):  # which is logged
-                logger.info("%s: %s", intake, refusal)
-            refusal.__traceback__ = None  # see answer.py
-        elif self._cut is not None and not intake.client_gone:
+        if refusal is not None and is_departure(error, of=refusal):
+            if self.gate.phase in _UNSENT:
+                await self._refuse(refusal)
+            if self.gate.phase is COMPLETE:
+                if not isinstance(refusal, ServerShutdown):  # which is logged
+                    logger.info("%s: %s", intake, refusal)
+                refusal.__traceback__ = None  # its frames hold us
+                return True
+        if self._cut is not None and is_departure(error, of=self._cut):
             del error  # that may be it, and holds this frame then
-            raise self._cut.with_traceback(None) from None  # whatever was made of it
-        elif caused_by_disconnect(error):
-            logger.info("%s: %s", intake, intake.gone_error() if intake.client_gone else error)
-            error.__traceback__ = None  # see answer.py
-        else:
-            await self._leave_answer()
-            return False
-        return True
+            raise self._cut.with_traceback(None) from None  # whatever a framework made of it
+        departure = is_departure(error) or error is intake.leaving
+        if intake.knows_of_leaving and departure:
+            intake.log_departure(intake.gone_error())
+            error.__traceback__ = None  # its frames hold us
+            return True
+        await self._leave_answer()
+        return False
 
     async def _leave_answer(self) -> None:
         """The server is about to answer by itself, if nothing was sent: take the upload in."""

@@ -36,12 +36,14 @@ class CountedExchange(AppExchange):
         send: Send,
         limits: Limits,
         portal: Portal,
+        *,
+        raises: bool = False,
     ) -> None:
         self._on_end = on_end
         self._began = time.perf_counter()
         self._tally = tally = Tally(send)
         self._raised: Outcome | None = None
-        super().__init__(scope, receive, tally.send, limits, portal)
+        super().__init__(scope, receive, tally.send, limits, portal, raises=raises)
 
     async def fail(self, error: BaseException) -> bool:
         """As `AppExchange.fail`."""

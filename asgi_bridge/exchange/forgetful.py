@@ -22,7 +22,7 @@ import anyio
 
 from ..limits import Limits
 from ..protocol.refusal import refusal_of
-from ..protocol.request import announces_body, framing_of
+from ..protocol.request import announces_body, framing_of, keep_headers
 from ..types import ASGIApp, Message, Receive, Scope, Send
 
 _FAILED: Final = refusal_of(RuntimeError())  # says nothing of its cause
@@ -57,14 +57,19 @@ async def on_forgetful(
     Raises:
         BaseException: what the application raised.
     """
+    if not isinstance(scope.get("headers"), list):
+        keep_headers(scope)
     exchange = Watched(scope, receive, send)
+    scope[_WATCHED] = True
     try:
-        await app({**scope, _WATCHED: True}, exchange.receive, exchange.send)
+        await app(scope, exchange.receive, exchange.send)
     except Exception:
         await exchange.fail(limits)
         raise
-    if not exchange.started:
-        await exchange.fail(limits)  # the server answers that, too, with its own 500
+    finally:
+        scope.pop(_WATCHED, None)
+    if not exchange.complete:
+        await exchange.fail(limits)  # what was not begun the server answers, too, with its own 500
 
 
 class Watched:
@@ -72,6 +77,7 @@ class Watched:
 
     Attributes:
         started: whether the response has.
+        complete: whether all of it has passed.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -79,7 +85,7 @@ class Watched:
         self._head_request = scope["method"] == "HEAD"
         self._receive = receive
         self._send = send
-        self.started = False
+        self.started = self.complete = False
         self._over = False  # the response is complete, or nobody is there for it
         self._missing: int | None = None  # bytes that were declared and not sent
         # whether more of the request is to come
@@ -107,7 +113,7 @@ class Watched:
             case "http.response.body":
                 if self._missing is not None:
                     self._missing -= len(message.get("body", b""))
-                self._over = not message.get("more_body", False)
+                self._over = self.complete = not message.get("more_body", False)
         await self._send(message)
 
     async def fail(self, limits: Limits) -> None:

@@ -1,5 +1,7 @@
 """A lifespan, in which the bridge listens for the end of its server."""
 
+from typing import Any
+
 from ..crossing.here import current_portal
 from ..limits import Limits
 from ..types import ASGIApp, Message, Receive, Scope, Send
@@ -7,7 +9,7 @@ from ..types import ASGIApp, Message, Receive, Scope, Send
 
 async def through_lifespan(
     app: ASGIApp, scope: Scope, receive: Receive, send: Send, limits: Limits
-) -> None:
+) -> Any:
     """Call an application with a lifespan.
 
     From here to `lifespan.shutdown` the bridge hears of the signals that the server listens for,
@@ -23,4 +25,5 @@ async def through_lifespan(
             shutdown.close()
         return message
 
-    await app(scope, noted, send)
+    called: Any = app
+    return await called(scope, noted, send)

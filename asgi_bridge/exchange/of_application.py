@@ -1,6 +1,8 @@
 # What most exchanges come to: a request without a body, answered by a start and one body.
 #
-# Rule 1: the application is told of ASGI HTTP 2.4, and gets what that promises.
+# Rule 1: the application gets the server's own scope, with one key more, and is told of the
+#         server's own ASGI. Only where a body may come is that another mapping, see
+#         protocol/spec.py.
 # Rule 2: a start and one body are passed on together, and cost what they must. At the first sign of
 #         anything else (a body, a read, a stream, a failure, a send that waits) a Conversation goes
 #         on from there. It is told of the messages that have come so far, so it knows no other way
@@ -15,26 +17,31 @@
 """AppExchange: calls an application, behind the bridge."""
 
 import threading
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from functools import partial
+from typing import Any, Final
 
 from ..crossing.forks import RenewedLock
 from ..crossing.portal import Portal
-from ..errors import ServerShutdown, tells_of_leaving
+from ..errors import ExchangeOver, ServerShutdown, tells_of_leaving
+from ..identity import SameWhenCopied
 from ..intake import SCOPE_KEY, Intake
 from ..limits import Limits
-from ..protocol.request import announces_body
-from ..protocol.response import EVENT_STREAM, EVENT_STREAM_SIZE, LENGTH_SIZE, TYPE_SIZE
-from ..protocol.spec import ENOUGH, uplifted
+from ..protocol.request import keep_headers, may_have_body
+from ..protocol.response import EVENT_STREAM_SIZE, EVENT_STREAMS, LENGTH_SIZE, TYPE_SIZE
+from ..protocol.spec import AsgiOfUnreadBody, own_asgi, raises_when_gone
+from ..quirks import passes_wrong_framing
 from ..stats import Outcome
-from ..types import ASGIApp, Message, Receive, Scope, Send
+from ..types import Message, Receive, Scope, Send
 from .conversation import Conversation
+
+_BODY_HEADERS: Final = (b"content-encoding", b"content-length", b"transfer-encoding")
 
 # Held to make an intake and to post a call at most, so one lock serves all.
 _making = RenewedLock()
 
 
-class AppExchange:
+class AppExchange(SameWhenCopied):
     """One request on its way through an application, which finds this in its scope.
 
     Args:
@@ -43,39 +50,61 @@ class AppExchange:
         send: likewise.
         limits: what may be held and how long to wait.
         portal: the loop.
+        raises: whether the application has asked for the promise of ASGI 2.4, that send raises
+            after the disconnect.
 
     Attributes:
         sent: whether the server has had all of a short answer.
+        portal: as above.
 
     Threads: the loop's, but for `intake`.
     """
 
     __slots__ = (
+        "__weakref__",
+        "_asgi",
         "_conversation",
+        "_head",
         "_intake",
         "_last",
         "_length",
         "_limits",
-        "_portal",
+        "_outer",
+        "_raises",
+        "_readers",
         "_scope",
         "_send_to",
         "_sending",
         "_server_receive",
         "_short",
         "_start",
+        "_task",
+        "portal",
         "sent",
     )
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, limits: Limits, portal: Portal
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        limits: Limits,
+        portal: Portal,
+        *,
+        raises: bool = False,
     ) -> None:
         self._scope = scope
+        if scope.get("headers").__class__ is not list:
+            keep_headers(scope)
+        # what the request's head says, whatever the application writes into its scope
+        self._head = dict(scope)
         self._server_receive = receive
         self._send_to = send
         self._limits = limits
-        self._portal = portal
+        self.portal = portal
+        self._raises = raises
         # no sign of anything else; cleared by any thread, set by none
-        self._short = limits.total_timeout is None
+        self._short = limits.total_timeout is None and limits.hold_timeout is None
         self._intake: Intake | None = None
         self._conversation: Conversation | None = None
         self._start: Message | None = None  # held
@@ -83,22 +112,46 @@ class AppExchange:
         self._last: Message | None = None  # passed on, or about to be
         self._sending: object | None = None  # where that is done, while it is
         self.sent = False  # all of the response
+        self._asgi: AsgiOfUnreadBody | None = None  # in the scope, where that is not the server's
+        self._outer: object = None  # what stood in the scope in our place
+        self._task: object = None  # that the application was called in
+        self._readers: tuple[Intake, ...] = ()  # of bodies that come from somebody in between
 
     # Its course.
 
-    def call(self, app: ASGIApp) -> Awaitable[None]:
+    def call(self, app: Any) -> Awaitable[Any]:
         """Call the application; to be awaited. It raises what `Conversation.call` does."""
-        scope = self._scope
-        inner = dict(scope)
-        inner[SCOPE_KEY] = self
-        asgi = scope.get("asgi") or {}
-        if asgi.get("spec_version") not in ENOUGH:
-            inner["asgi"] = uplifted(asgi)
-        self._portal.shutdown.add(self)
-        if self._short and scope["method"] != "HEAD" and not announces_body(scope):
-            return app(inner, self.receive, self.send)
+        scope, portal = self._scope, self.portal
+        self._outer = scope.get(SCOPE_KEY)
+        scope[SCOPE_KEY] = self
+        if self._raises or may_have_body(scope):
+            self._short = False  # it may have to be stopped
+            self._tell_of_asgi(scope)
+        portal.shutdown.add(self)
+        self._task = portal.task()
+        if self._short and scope["method"] != "HEAD":
+            called: Awaitable[Any] = app(scope, self.receive, self.send)
+            return called
         self._short = False
-        return self._converse().call(app, inner, self.receive)
+        return self._converse().call(app, scope, self.receive)
+
+    def _tell_of_asgi(self, scope: Scope) -> None:
+        """Tell the application of ASGI 2.4, until its body has been read, or for good."""
+        own = own_asgi(scope.get("asgi"))
+        if raises_when_gone(own):
+            self._raises = True
+            return
+        self._asgi = asgi = AsgiOfUnreadBody(own)
+        scope["asgi"] = asgi
+        if self._intake is not None and not self._raises:  # its body is withheld
+            asgi.body_is_read()
+
+    def ask_to_raise(self) -> None:
+        """An application further in wants the promise of ASGI 2.4 for good."""
+        if not self._raises:
+            self._raises, self._short = True, False
+            self._tell_of_asgi(self._scope)
+            self._converse().raises = True
 
     def finish(self) -> Awaitable[None]:
         """The application has returned: see the response to its end; to be awaited."""
@@ -118,8 +171,29 @@ class AppExchange:
 
     def leave(self) -> Awaitable[None] | None:
         """The exchange is over, however it ended; what there is to be awaited."""
-        self._portal.shutdown.discard(self)
-        return None if self._intake is None else self._converse().close()
+        self.portal.shutdown.discard(self)
+        self._restore(SCOPE_KEY, self, self._outer)
+        if self._asgi is not None:
+            self._restore("asgi", self._asgi, self._asgi.own)
+        self._task = None
+        if self._intake is None and not self._readers:
+            return None
+        return self._close()
+
+    def _restore(self, key: str, ours: object, before: object) -> None:
+        """Put back into the scope what stood there, if that is still ours to do."""
+        if self._scope.get(key) is not ours:
+            return
+        if before is None:
+            del self._scope[key]
+        else:
+            self._scope[key] = before
+
+    async def _close(self) -> None:
+        readers, self._readers = self._readers, ()
+        for each in readers:
+            await each.close(ExchangeOver("the exchange is over"))
+        await self._converse().close()
 
     @property
     def outcome(self) -> Outcome:
@@ -135,12 +209,15 @@ class AppExchange:
             if self._intake is None:
                 self._short = False
                 self._intake = intake = Intake(
-                    self._scope, self._server_receive, self._limits, self._portal
+                    self._head, self._server_receive, self._limits, self.portal
                 )
-                if threading.get_ident() == self._portal.thread_id:
+                intake.response_begun = self._start is not None
+                if not self._raises:
+                    intake.asgi = self._asgi
+                if threading.get_ident() == self.portal.thread_id:
                     self._pass_end_to(intake)
                 else:  # the end may come just now; whoever reads is connected after it
-                    self._portal.post(partial(self._pass_end_to, intake))
+                    self.portal.post(partial(self._pass_end_to, intake))
             return self._intake
 
     def _pass_end_to(self, intake: Intake) -> None:
@@ -151,6 +228,29 @@ class AppExchange:
     def reuses(self, receive: Receive) -> bool:
         """Whether `receive` is this exchange's own, with nobody's wrapper in between."""
         return receive == self.receive
+
+    def shows_replacement(self, scope: Scope) -> bool:
+        """Whether somebody in between has changed what a scope's headers say of the body.
+
+        Whoever unpacks a body on the way does that, and then the body that belongs to the scope
+        comes from another `receive` than ours.
+        """
+        if scope is self._scope:
+            return False
+        return _of_body(scope.get("headers", ())) != _of_body(self._head["headers"])
+
+    def read_through(self, scope: Scope, receive: Receive, limits: Limits) -> Intake:
+        """A body that comes from a `receive` of somebody's in between; any thread.
+
+        Args:
+            scope: the one that goes with it.
+            receive: as above.
+            limits: for its reader.
+        """
+        intake = Intake.claimed(scope, receive, limits, self.portal)
+        with _making.lock:
+            self._readers = (*self._readers, intake)
+        return intake
 
     async def receive(self) -> Message:
         """The application's `receive`, see `Intake.receive`."""
@@ -181,12 +281,12 @@ class AppExchange:
             elif message["type"] == "http.response.body" and not message.get("more_body"):
                 size, declared = len(message.get("body", b"")), self._length
                 fits = declared is None or declared == b"%d" % size
-                if fits and size <= self._limits.message_bytes:
-                    mark = self._portal.mark()
+                if fits and size <= self._limits.message_bytes:  # else the gate looks closer
+                    mark = self.portal.mark()
                     if mark is not None:
                         self._short, self._last, self._sending = False, message, mark
-                        if not self._portal.look_is_due:
-                            self._portal.look_soon()
+                        if not self.portal.look_is_due:
+                            self.portal.look_soon()
                         try:
                             await self._send_to(start)
                             await self._send_to(message)
@@ -212,7 +312,7 @@ class AppExchange:
                     return False
                 length = value
             elif size == TYPE_SIZE and len(value) >= EVENT_STREAM_SIZE:
-                if name.lower() == b"content-type" and value.lower().startswith(EVENT_STREAM):
+                if name.lower() == b"content-type" and value.lower().startswith(EVENT_STREAMS):
                     return False
         self._start, self._length = start, length
         return True
@@ -222,9 +322,10 @@ class AppExchange:
         self._sending = None
         if self._conversation is not None:
             self._conversation.send_over(error)
-        if isinstance(error, OSError) and tells_of_leaving(error):
-            self.intake.client_left(error)
-            raise self.intake.gone_error() from error
+        if isinstance(error, OSError):
+            intake = self.intake
+            if tells_of_leaving(error, promised=intake.server_raises):
+                intake.client_left(error)
 
     def _sent_beside(self) -> None:
         """All is sent, and a Conversation or a reader is to know."""
@@ -236,15 +337,25 @@ class AppExchange:
         """A send has not returned by now: it has to wait, so watch over it."""
         mark, self._sending = self._sending, None
         if mark is not None:
-            self._converse().send_waits(self._portal.here(mark))
+            self._converse().send_waits(self.portal.here(mark))
 
     def _converse(self) -> Conversation:
         """More happens than a short answer."""
         if self._conversation is None:
             self._conversation = conversation = Conversation(
-                self.intake, self._send_to, method=self._scope["method"]
+                self.intake,
+                self._send_to,
+                method=self._head["method"],
+                strict=passes_wrong_framing(self._head),
             )
+            conversation.raises = self._raises
+            conversation.task = self._task
             for each in (self._start, self._last):
                 if each is not None:
                     conversation.gate.feed(each)
         return self._conversation
+
+
+def _of_body(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """What headers say of a body's length and codings."""
+    return sorted((name, value) for name, value in headers if name in _BODY_HEADERS)

@@ -10,7 +10,6 @@
 # Rule 2: however the exchange ends, its worker is woken first and then waited for, within a bound.
 """HandlerExchange: runs one blocking function for one request."""
 
-import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeAlias
@@ -22,14 +21,16 @@ from ..crossing.portal import Running
 from ..crossing.work import Work
 from ..errors import (
     BodyTooLarge,
+    ClientDisconnected,
     ExchangeOver,
     Overloaded,
     ServerShutdown,
     TotalTimeout,
-    caused_by_disconnect,
+    is_departure,
 )
 from ..intake import Intake
 from ..limits import Limits
+from ..logs import logger
 from ..protocol.request import BodyPhase
 from ..request import Request
 from ..trailers import Digest
@@ -38,8 +39,6 @@ from ..writer import Response
 from .answer import Answer
 from .aside import Aside
 from .patience import keep_place
-
-logger: Final = logging.getLogger("asgi_bridge")
 
 # A global is found in half the time of an enum's member.
 _ENDED: Final = BodyPhase.ENDED
@@ -142,9 +141,9 @@ class HandlerExchange(Answer):
                 await self._send_whole(whole)
         except BaseException as error:
             reason = self._reason_of(error)
-            if not isinstance(error, Exception) or not caused_by_disconnect(error):
+            if not isinstance(error, Exception) or not self._is_departure(error):
                 raise
-            logger.info("%s: %s", self, error)
+            intake.log_departure(error)
             error.__traceback__ = None  # as in _answer
             self._output.forget_frames()
         finally:
@@ -153,7 +152,8 @@ class HandlerExchange(Answer):
             intake.portal.shutdown.discard(self)
             patience, self._patience = self._patience, None
             place, self._place = self._place, None
-            for each in (timer, patience, place):
+            stopped, self._stopped = self._stopped, None
+            for each in (timer, patience, place, stopped):
                 if each is not None:
                     each.cancel()
             if self._job.over and intake.quiet:
@@ -223,11 +223,16 @@ class HandlerExchange(Answer):
 
     # The end.
 
+    def _is_departure(self, error: BaseException) -> bool:
+        """Whether the client has left, and an exception only says so."""
+        known = self._intake.client_gone or self._send_told
+        return known and is_departure(error)
+
     def _reason_of(self, error: BaseException) -> BaseException:
         """What a function that is still running meets in its reads and writes from now on."""
         if self._intake.client_gone:
             return self._intake.gone_error()
-        if caused_by_disconnect(error):
+        if isinstance(error, ClientDisconnected):
             return error
         shutdown = self._intake.portal.shutdown.reason(error)
         return shutdown or ExchangeOver(f"the exchange ended early: {error!r}")

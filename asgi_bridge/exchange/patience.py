@@ -1,24 +1,30 @@
-"""What notices that a client takes nothing any more, or sends nothing while it stands in line."""
+"""What notices that a client takes nothing any more, or sends nothing while it is waited for."""
 
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 import anyio
 
 from ..crossing.portal import Running
 from ..errors import ReadTimeout, WriteTimeout
 from ..intake import Intake
+from ..logs import logger
 from ..protocol.pace import nothing_came
 from ..protocol.request import OPEN
 
+# Seconds that a body stands still behind a response, after which the log says why that may be.
+STOPPED: Final = 5.0
 
-def be_patient(intake: Intake, abort: Callable[[WriteTimeout], None]) -> Running | None:
-    """Have `abort` called once one send has taken as long as `Limits.write_timeout`.
+
+def be_patient(
+    intake: Intake, abort: Callable[[WriteTimeout], None], seconds: float | None
+) -> Running | None:
+    """Have `abort` called once one send has taken as long as `seconds`.
 
     Returns:
         The task that waits for that, to be cancelled; None where there is no limit.
     """
-    seconds = intake.limits.write_timeout
     if seconds is None:
         return None
     return intake.portal.spawn(partial(_lose_patience, intake, seconds, abort))
@@ -77,5 +83,36 @@ async def _lose_place(
         # a client that we do not read from has not stopped
         if body.received == seen and intake.expected and not intake.full:
             give_up(nothing_came(seconds))
+            return
+        seen = body.received
+
+
+def warn_of_stopped_body(intake: Intake) -> Running | None:
+    """Have the log name the likely cause where a body stops once the response has begun.
+
+    Returns:
+        The task that looks, to be cancelled; None where no proxy is to be seen, or no body comes.
+    """
+    if not (intake.behind_proxy and intake.expected):
+        return None
+    return intake.portal.spawn(partial(_warn_of_stopped_body, intake))
+
+
+async def _warn_of_stopped_body(intake: Intake) -> None:
+    body = intake.body
+    seen = body.received
+    while True:
+        await anyio.sleep(STOPPED)
+        if not intake.expected or intake.failure is not None:
+            return
+        if body.received == seen and not intake.full:
+            if intake.portal.stopped_bodies.due():
+                logger.warning(
+                    "%s: no request bytes for %s s, since the response has begun; a proxy is in "
+                    "between, and nginx sends no more of a request then: Limits(duplex='half') "
+                    "holds the response until the request is here",
+                    intake,
+                    STOPPED,
+                )
             return
         seen = body.received

@@ -30,24 +30,36 @@ class Afterwards(Pump):
 
     # What waits for the body without reading it.
 
-    async def until_sent(self) -> None:
+    async def until_sent(self, patience: float | None, *, or_paused: float | None = None) -> None:
         """Wait until the client has sent all of its body, for a response that is to come after it.
 
+        Args:
+            patience: longest wait in seconds for the next bytes, None for no limit.
+            or_paused: seconds without any bytes that will do as well, though we would take them.
+
         Raises:
-            ReadTimeout: nothing came for `Limits.read_timeout` seconds.
+            ReadTimeout: nothing came in that time.
             SpoolFull: nobody reads the body, and there is no room for the rest of it.
             ClientDisconnected: the client went away.
             Exception: what the server's own `receive` raised.
         """
         self.start()
         self.sends += 1  # nothing moves on this side, as if a send were under way
-        while self.expected and self.failure is None:
-            before = self.body.received
-            with anyio.move_on_after(self.limits.read_timeout) as scope:
-                await self.changed()
-            if scope.cancelled_caught and self.body.received == before:
-                raise nothing_came(self.limits.read_timeout)
-        self.sends += 1
+        try:
+            while self.expected and self.failure is None:
+                before = self.body.received
+                with anyio.move_on_after(patience if or_paused is None else or_paused) as scope:
+                    await self.changed()
+                if or_paused is not None and self.wanted is not None and not self.wanted():
+                    return  # nobody reads the rest
+                if not scope.cancelled_caught or self.body.received != before:
+                    continue
+                if or_paused is None:
+                    raise nothing_came(patience)
+                if not self.full:
+                    return
+        finally:
+            self.sends += 1
         self.raise_failure()
         if self.client_gone:
             raise self.gone_error()
@@ -117,6 +129,7 @@ class Afterwards(Pump):
         That may be megabytes of chunks, and a collector comes by when it has counted objects.
         """
         self._route = self.wanted = self._on_gone = self._on_cut = self._on_ready = None
+        self.asgi = self.leaving = None
 
     @property
     def _still_sent(self) -> bool:

@@ -13,7 +13,7 @@ from collections import deque
 from functools import partial
 from math import inf
 from time import monotonic
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import anyio
 import anyio.lowlevel
@@ -28,31 +28,40 @@ from ..errors import (
     BodyIncomplete,
     BodyTooLarge,
     ReadTimeout,
+    ServerShutdown,
     SpoolFull,
 )
-from ..limits import Limits
+from ..identity import SameWhenCopied
+from ..limits import Limits, asked_for
 from ..protocol.pace import Pace, nothing_came
-from ..protocol.request import ENDED, RequestBody, announces_body, framing_of
+from ..protocol.request import ENDED, GONE, RequestBody, framing_of, may_have_body
 from ..reader import BodyReader
 from ..types import Message, Receive, Scope
 from .afterwards import Afterwards
-from .state import NOBODY, READER, SCOPE_KEY, Owner
+from .state import APPLICATION, NOBODY, READER, SCOPE_KEY
 
 # Claims come from any thread; held for a comparison and an assignment, so one lock serves all.
 _claiming = RenewedLock()
 
+# Seconds that the application's own receive() waits for a body that is a reader's, before a
+# response has begun. A framework that listens for the disconnect begins its response at once; out
+# of the air.
+CLAIMED_TIMEOUT: Final = 2.0
+
 _REFUSALS = (BodyTooLarge, BodyIncomplete, ReadTimeout, SpoolFull)
 
 
-class Intake(Afterwards):
+class Intake(Afterwards, SameWhenCopied):
     """One request's side towards the server.
 
     Threads: the loop's, but for `claim` and `reader`.
     """
 
     _withheld = False  # the owner is a reader that has not claimed yet; guarded by _claiming
-    _tells_of_none = False  # the application has yet to be told of an empty body
-    _pace: Pace | None = None  # made when the application first waits for the body
+    _empty_body_pending = False  # the application has yet to be told of an empty body
+    _rate: Pace | None = None  # made when the application first waits for the body, if asked for
+    _direct_scopes: tuple[anyio.CancelScope, ...] = ()  # around the calls that `_direct` counts
+    claimed_at = "before"  # where open_body was called
 
     @property
     def refusal(self) -> Exception | None:
@@ -66,6 +75,8 @@ class Intake(Afterwards):
         """Let go whoever waits for the body, or will: nobody gets any more of it."""
         self.refused = error
         self.break_reader(error)
+        for scope in self._direct_scopes:
+            scope.cancel()
         self.tell()
 
     # The application's side.
@@ -75,24 +86,33 @@ class Intake(Afterwards):
         """Itself, for whoever finds it in a scope; or an exchange, which has one."""
         return self
 
+    @property
+    def has_listener(self) -> bool:
+        """Whether the application waits for the disconnect."""
+        return self._direct > 0 or (bool(self._waiting) and self.listened)
+
     async def receive(self) -> Message:
         """The wrapped application's `receive`.
 
         Raises:
             BodyTooLarge: the body is longer than `Limits.max_body_bytes`.
             BodyIncomplete: it has ended before its Content-Length.
-            ReadTimeout: nothing came for `Limits.read_timeout` seconds.
-            BodyTooSlow: it came at less than `Limits.min_body_rate`.
+            ReadTimeout: nothing came for `Limits.read_timeout` seconds, if that was asked for.
+            BodyTooSlow: it came at less than `Limits.min_body_rate`, likewise.
+            BodyAlreadyClaimed: `open_body` has been called before this, and no response has begun.
             Exception: what the server's own `receive` raised.
 
         Cancellation: loses nothing; the next call gets the message.
         """
-        if self._tells_of_none:
+        if self._empty_body_pending:
             await anyio.lowlevel.checkpoint()
-            self._tells_of_none = False
+            self._empty_body_pending = False
             return {"type": "http.request", "body": b"", "more_body": False}
+        if self._is_direct:
+            return await self._receive_directly()
         route = self._way()
         mine = route.application
+        give_up: float | None = None  # when a call for a body that is a reader's has waited enough
         if self._owner is not READER:
             self.start()
             if mine is not None and mine.messages:
@@ -100,50 +120,155 @@ class Intake(Afterwards):
                 # a disconnect) must not take a chunk along, and yet be told of the disconnect: an
                 # application that polls may never read, not even that its body is empty.
                 if anyio.current_effective_deadline() == -inf:
+                    self.listened = True
                     self.watch()
                     if self.client_gone:
-                        return {"type": "http.disconnect"}
+                        return self._disconnect()
                 await anyio.lowlevel.checkpoint()
+        elif not self._withheld:
+            give_up = monotonic() + CLAIMED_TIMEOUT
         while True:
             if mine is not None and mine.messages and self._own_for_application():
                 message = mine.pop()
                 route.made_room()
+                if not message.get("more_body"):
+                    self.body_is_read()
                 return message
             claimed = self._owner is READER
             if claimed or route.overflow is None:  # what is on its way round comes first
                 if not claimed:
                     self.raise_failure()
                 if self.client_gone:
-                    return {"type": "http.disconnect"}
+                    return self._disconnect()
                 error = None if claimed else self.body.error or self.refused
                 if error is not None and not self._response_complete:
+                    if isinstance(error, ServerShutdown) and not self.body.coming:
+                        return self._disconnect()  # it listens: that is what it waits for
                     self._refuse(error)
             if self._response_complete and (claimed or not self.unfinished):
-                return {"type": "http.disconnect"}
+                return self._disconnect()
             if not (self._withheld and self.framing.expects_continue):
                 self.watch()
-            if claimed or not (self.body.coming and announces_body(self._scope)):
-                await self.changed()
-            else:
+            if not self.body.coming or claimed:
+                self.listened = True
+            if claimed:
+                await self._wait_beside_reader(give_up)
+            elif self.body.coming and may_have_body(self._scope):
                 await self._owed()
+            else:
+                await self.changed()
             # On asyncio a message may come before the cancellation of a scope is delivered; the
             # call is to end with the cancellation then, and not with a chunk that nobody takes.
             await anyio.lowlevel.checkpoint_if_cancelled()
+
+    def _disconnect(self) -> Message:
+        self.told = self.listened = True
+        self.body_is_read()
+        return {"type": "http.disconnect"}
+
+    def body_is_read(self) -> None:
+        """The application has met the end of the body, or will get none of it. Any thread."""
+        if self.asgi is not None:
+            self.asgi.body_is_read()
+
+    # What needs no pump.
+
+    @property
+    def _is_direct(self) -> bool:
+        """Whether only the disconnect, or the end of no body, can come, and nobody fetches it."""
+        return (
+            self._owner is not READER
+            and self._pump is None
+            and not (self.client_gone or self._response_complete)
+            and self.failure is None
+            and self.refused is None
+            and (self.body.phase is ENDED or not may_have_body(self._scope))
+            and (self._route is None or self._route.idle)
+        )
+
+    async def _receive_directly(self) -> Message:
+        """Await the server's receive() in the application's own task."""
+        self.listened = self.listened or self.body.phase is ENDED
+        self._direct += 1
+        message: Message | None = None
+        scope = anyio.CancelScope()
+        try:
+            with scope:
+                self._direct_scopes = (*self._direct_scopes, scope)
+                message = await self._server_receive()
+        finally:
+            self._direct -= 1
+            self._direct_scopes = tuple(each for each in self._direct_scopes if each is not scope)
+            if message is None:
+                self.listened = True
+            if self._start_is_due and not self._direct and message is None:
+                self._start_is_due = False
+                self.start()
+        if message is None:
+            return self._disconnect()  # the server shuts down
+        return await self._take_directly(message)
+
+    async def _take_directly(self, message: Message) -> Message:
+        """Note what has come, and give it to whom it belongs."""
+        chunk = self.body.feed(message)
+        mine = self._own_for_application()
+        if self.body.phase is GONE:
+            self.client_gone = True
+        elif not mine:  # claimed meanwhile
+            self._way().sink.put(message, chunk)
+        due, self._start_is_due = self._start_is_due, False
+        if due:
+            self.start()
+        self.tell()
+        if not mine:
+            return await self.receive()
+        if self.client_gone:
+            return self._disconnect()
+        if self.body.error is not None:
+            self._refuse(self.body.error)
+        if self.body.phase is ENDED:
+            self.body_is_read()
+        return message
+
+    # How long it waits.
+
+    async def _wait_beside_reader(self, give_up: float | None) -> None:
+        """Wait until something has changed, where the body is a reader's.
+
+        Args:
+            give_up: when a call that came after the claim has waited enough, None for one that
+                was there before. A framework's body() would wait for ever, and with it the
+                response; a listener's response begins soon after.
+
+        Raises:
+            BodyAlreadyClaimed: that time has come, and no response has begun.
+        """
+        if give_up is None or self.response_begun:
+            await self.changed()
+            return
+        with anyio.move_on_after(max(0.0, give_up - monotonic())) as scope:
+            await self.changed()
+        if scope.cancelled_caught and not (self.response_begun or self.client_gone):
+            raise BodyAlreadyClaimed(
+                "receive() waits for a request body that is a reader's: open_body claimed it "
+                f"{self.claimed_at}; read it there, or read it from receive() and without open_body"
+            )
 
     async def _owed(self) -> None:
         """Wait until something has changed, while the client owes us the rest of the body."""
         body, limits = self.body, self.limits
         before, began = body.received, monotonic()
-        with anyio.move_on_after(limits.read_timeout) as scope:
+        timeout = asked_for(limits.read_timeout)
+        with anyio.move_on_after(timeout) as scope:
             await self.changed()
         if self._owner is READER:
             return  # claimed meanwhile: its reader has these limits of its own
         if scope.cancelled_caught and body.received == before:
-            self._refuse(nothing_came(limits.read_timeout))
-        if self._pace is None:
-            self._pace = limits.pace()
-        if self._pace is not None:
-            failure = self._pace.failure_after(monotonic() - began, body.received)
+            self._refuse(nothing_came(timeout))
+        if self._rate is None and asked_for(limits.min_body_rate) is not None:
+            self._rate = limits.pace()
+        if self._rate is not None:
+            failure = self._rate.failure_after(monotonic() - began, body.received)
             # Once the response has begun, the pace of the conversation is the application's
             # business: it holds no thread.
             if failure is not None and not self.sends:
@@ -151,13 +276,14 @@ class Intake(Afterwards):
 
     def _refuse(self, error: Exception) -> NoReturn:
         self.refused = error
+        self.body_is_read()
         raise error.with_traceback(None)
 
     def _own_for_application(self) -> bool:
         with _claiming.lock:
             if self._owner is READER:
                 return False
-            self._owner = Owner.APPLICATION
+            self._owner = APPLICATION
             return True
 
     # The reader's side.
@@ -176,19 +302,43 @@ class Intake(Afterwards):
         with _claiming.lock:
             if self._owner is NOBODY:
                 self._owner = READER
-                self._withheld = self._tells_of_none = True
+                self._withheld = self._empty_body_pending = True
+                self.body_is_read()
 
-    def claim(self) -> None:
+    @property
+    def withheld(self) -> bool:
+        """Whether the body is kept for whoever claims it."""
+        return self._withheld
+
+    def claim(self, at: str = "before") -> None:
         """Take the body for a reader; any thread.
+
+        Args:
+            at: where that was asked for, as a part of a sentence.
 
         Raises:
             BodyAlreadyClaimed: there is a reader, or the application has read from it itself.
         """
         with _claiming.lock:
-            if self._owner is not NOBODY and not self._withheld:
+            if not (self._owner is NOBODY or self._withheld or self._read_nothing):
                 raise BodyAlreadyClaimed(f"the request body cannot be claimed: {self._owner.value}")
             self._owner = READER
             self._withheld = False
+            self.claimed_at = at
+            self.body.hold_to_length()
+        self.body_is_read()
+
+    @property
+    def _read_nothing(self) -> bool:
+        """Whether all that the application has read is the end of no body."""
+        body = self._body
+        return (
+            self._owner is APPLICATION
+            and body is not None
+            and body.phase is ENDED
+            and body.received == 0
+            and (self._route is None or self._route.idle)
+        )
 
     def reader(self, *, start: bool = True) -> BodyReader:
         """The reader of a body that was claimed; any thread, once.

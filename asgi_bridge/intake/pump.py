@@ -10,11 +10,16 @@
 # Rule 4: after the body's end it takes one message, which is the disconnect. Applications that read
 #         a body to hand it on replace receive() by one that tells the same body whenever it is
 #         asked, and at once, so to go on until a disconnect comes would be to go on for ever.
-# Rule 5: a receive() that never suspends does not keep the loop from its other tasks. What is
+# Rule 5: where only the disconnect can come, an application may await the server's receive() in its
+#         own task, as it would without us: it sees the context that is set in there, and to cancel
+#         the call loses nothing. There is no pump meanwhile; who needs one gets it afterwards.
+# Rule 6: a receive() that never suspends does not keep the loop from its other tasks. What is
 #         thrown away needs no room, and nobody could say else that enough was drained.
 """Pump: awaits receive(), and puts what comes where it is to go."""
 
 from collections.abc import Awaitable, Callable
+
+import anyio
 
 from ..crossing.portal import Running
 from ..crossing.turns import TakesTurns
@@ -38,6 +43,8 @@ class Pump(RequestState, TakesTurns):
     _whole = b""  # a claimed body that came with one message, and went no way yet
     _pump: Running | None = None
     _watching = False  # whether the pump goes on after the body, for the disconnect
+    _direct = 0  # calls of the application's that await the server's receive() themselves
+    _start_is_due = False  # somebody has wanted a pump meanwhile
     _response_complete = False
 
     # What is known.
@@ -52,6 +59,7 @@ class Pump(RequestState, TakesTurns):
         """Whether the body has come whole and nothing runs that `close` would have to stop."""
         return (
             self._pump is None
+            and not self._direct
             and (self._route is None or self._route.overflow is None)
             and self._body is not None
             and self._body.phase is ENDED
@@ -78,7 +86,11 @@ class Pump(RequestState, TakesTurns):
 
     def start(self) -> None:
         """Begin to take the body in, if that has not begun."""
-        if self._pump is None and self._may_receive():
+        if self._pump is not None or not self._may_receive():
+            return
+        if self._direct:
+            self._start_is_due = True
+        else:
             self._pump = self.portal.spawn(self._run_pump)
 
     def take_in(self, on_wait: Callable[[], None]) -> Awaitable[object] | None:
@@ -109,6 +121,21 @@ class Pump(RequestState, TakesTurns):
         """Go on after the body, so that the disconnect is noticed when it comes."""
         self._watching = True
         self.start()
+
+    async def stop_watching(self) -> None:
+        """Await no disconnect any more, if nobody else does: the response is about to be complete.
+
+        Whoever traces the calls of the server's receive() would see one outlive the response.
+        """
+        pump = self._pump
+        if pump is None or self.body.coming or self._waiting:
+            return
+        self._watching = False
+        pump.cancel()
+        with anyio.move_on_after(self.limits.abandon_timeout, shield=True):
+            await pump.wait()
+        if self._pump is pump:  # it had not begun
+            self._pump = None
 
     def _may_receive(self) -> bool:
         return not (self._response_complete or self.client_gone) and self.failure is None
@@ -146,7 +173,8 @@ class Pump(RequestState, TakesTurns):
         except Exception as error:
             self._receive_failed(error)
         except BaseException as error:
-            if not self._response_complete:  # it was not us who cancelled it
+            # it was not us who cancelled it
+            if not self._response_complete and (self._watching or self.body.coming):
                 over = ExchangeOver(f"the server's receive() ended by {type(error).__name__}")
                 self._receive_failed(self.portal.shutdown.reason(error) or over)
             raise

@@ -96,6 +96,12 @@ class Route:
         if self._channel is not None:
             self._channel.break_with(error)
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is held for the application, or on its way."""
+        mine = self.application
+        return mine is not None and not mine.messages and self.overflow is None
+
     # The pump's side.
 
     def fail(self, error: Exception) -> None:

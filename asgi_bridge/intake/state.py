@@ -6,6 +6,7 @@
 #         application that only answers must not pay for what it does not use.
 """RequestState: the facts that an intake and those around it go by."""
 
+import logging
 from collections.abc import Callable, Mapping
 from enum import Enum
 from types import TracebackType
@@ -15,14 +16,16 @@ from ..crossing.portal import Portal
 from ..crossing.waiters import LoopWaiter
 from ..errors import ClientDisconnected
 from ..limits import Limits
+from ..logs import logger, shown
 from ..protocol.request import (
     OPEN,
     Framing,
     RequestBody,
     framing_of,
-    leaves_body_open,
     may_have_body,
+    shows_proxy,
 )
+from ..protocol.spec import AsgiOfUnreadBody, own_asgi, raises_when_gone
 from ..types import Receive, Scope
 
 # Where a scope carries what has its intake, so that open_body finds it through any framework.
@@ -42,6 +45,7 @@ class Owner(Enum):
 
 # A global is found in half the time of an enum's member.
 NOBODY: Final = Owner.NOBODY
+APPLICATION: Final = Owner.APPLICATION
 READER: Final = Owner.READER
 
 
@@ -56,6 +60,13 @@ class RequestState:
         sends: how many sends to the server were begun or ended, so odd while one is under way.
             Whoever sends counts them, while a response streams or has to wait.
         wanted: whether anybody will read the rest of the body; asked when it finds no room.
+        asgi: what the application's scope says of ASGI, while that depends on the body.
+        leaving: what the server's send() raised to tell of the disconnect.
+        told: whether the application has been told of the disconnect.
+        listened: whether the application has asked for more than the body, which is the disconnect.
+        response_begun: whether the application has sent its start.
+        keeps_coming: whether a body that nobody has begun to read is taken in although nothing is
+            sent, so that the disconnect behind it is noticed.
 
     Args:
         scope: the request's scope.
@@ -71,12 +82,19 @@ class RequestState:
     refused: Exception | None = None
     sends = 0
     wanted: Callable[[], bool] | None = None  # None: as far as anyone knows
+    asgi: AsgiOfUnreadBody | None = None
+    told = False
+    leaving: OSError | None = None
+    listened = False
+    response_begun = False
+    keeps_coming = False
     _owner: Owner = NOBODY  # see intake.py
     _failure_traceback: TracebackType | None = None  # belongs to failure
     _waiting: tuple[LoopWaiter, ...] = ()  # tasks inside changed()
-    _told: str | None = None  # what the server's send() said of the disconnect
+    _reason: str | None = None  # what the server's send() said of the disconnect
     _framing: Framing | None = None  # made when first asked for
     _body: RequestBody | None = None  # likewise
+    _departure_logged = False
     _on_gone: Callable[[], None] | None = None
     _on_cut: Callable[[Exception], None] | None = None
     _on_ready: Callable[[], None] | None = None
@@ -88,7 +106,7 @@ class RequestState:
         self._server_receive = receive
 
     def __str__(self) -> str:
-        return f"{self._scope['method']} {self._scope['path']}"
+        return shown(self._scope)
 
     @property
     def method(self) -> str:
@@ -105,7 +123,9 @@ class RequestState:
     def body(self) -> RequestBody:
         """What the request body has come to so far."""
         if self._body is None:
-            self._body = RequestBody(self.framing.length, self.limits.max_body_bytes)
+            self._body = RequestBody(
+                self.framing.length, self.limits.max_body_bytes, strict=self._owner is READER
+            )
         return self._body
 
     @property
@@ -128,10 +148,11 @@ class RequestState:
     def expected(self) -> bool:
         """Whether more of the body is to come, for all that is known.
 
-        What was not announced, and of which nothing has come, is not waited for.
+        What was not announced, and of which nothing has come, is not waited for: a GET has no body,
+        and over HTTP/2 one server has an application wait for ever for the end that would say so.
         """
         body = self.body
-        return body.coming and (body.received > 0 or not leaves_body_open(self._scope))
+        return body.coming and (body.received > 0 or may_have_body(self._scope))
 
     @property
     def ready(self) -> bool:
@@ -143,31 +164,72 @@ class RequestState:
         body = self.body
         return (
             body.phase is not OPEN
-            or not (body.received or may_have_body(self._scope, self.framing.length))
+            or not (body.received or may_have_body(self._scope))
             or self.failure is not None
             or body.received >= min(self.limits.prefetch_bytes, self.limits.request.high)
         )
 
     def count_sends(self) -> int:
-        """`sends`, for those who ask now and then."""
-        return self.sends
+        """`sends`, for those who ask now and then; odd, too, while the body is to keep coming."""
+        return self.sends | 1 if self.keeps_coming and self._owner is NOBODY else self.sends
+
+    @property
+    def behind_proxy(self) -> bool:
+        """Whether a proxy on HTTP/1 has passed the request on, for all that its head says."""
+        return shows_proxy(self._scope)
+
+    @property
+    def server_raises(self) -> bool:
+        """Whether the server promises that its send raises after a disconnect (ASGI HTTP 2.4)."""
+        return raises_when_gone(own_asgi(self._scope.get("asgi")))
 
     def use_limits(self, limits: Limits) -> None:
         """Go by the limits of the handler that is about to claim the body."""
         self.limits = limits
         self.body.limit = limits.max_body_bytes
 
+    @property
+    def has_reader(self) -> bool:
+        """Whether the body has been claimed, or is kept for whoever claims it."""
+        return self._owner is READER
+
+    def log_departure(self, reason: BaseException) -> None:
+        """Have the log say once that the client has left.
+
+        An upload that is not whole is logged where the default set-up of Python, and so of uvicorn,
+        shows it, though a flood of them is not; other departures are an everyday thing.
+        """
+        if self._departure_logged:
+            return
+        self._departure_logged = True
+        shows = self.broken_off and self.portal.broken_uploads.due()
+        logger.log(logging.WARNING if shows else logging.INFO, "%s: %s", self, reason)
+
+    @property
+    def knows_of_leaving(self) -> bool:
+        """Whether the client has left, and the application or its reader has been told so."""
+        return self.client_gone and (self.told or self._owner is READER)
+
+    @property
+    def broken_off(self) -> bool:
+        """Whether the client left in the middle of a body that somebody has begun to read."""
+        body = self._body
+        if body is None or not isinstance(body.error, ClientDisconnected):
+            return False
+        return body.received > 0 or may_have_body(self._scope)
+
     # What is latched.
 
     def gone_error(self) -> ClientDisconnected:
         """What a send meets once the client is known to be gone."""
-        told = self._told or f"the client went away after {self.body.received} bytes of body"
-        return ClientDisconnected(told)
+        reason = self._reason or f"the client went away after {self.body.received} bytes of body"
+        return ClientDisconnected(reason)
 
-    def client_left(self, told: OSError) -> None:
+    def client_left(self, reason: OSError) -> None:
         """Latch a disconnect that the server's send() told of."""
-        self.client_gone = True
-        self._told = f"the client went away: {told}"
+        self.client_gone = self.told = True
+        self.leaving = reason
+        self._reason = f"the client went away: {reason}"
         self.tell()
 
     def latch(self, failure: Exception) -> None:

@@ -65,6 +65,8 @@ class RequestBody:
     Args:
         expected: the declared Content-Length in bytes, None where there is none.
         limit: the most bytes accepted, None for any number.
+        strict: whether an end before the declared length is an error. For an application that reads
+            by itself, the server is to judge that.
 
     Attributes:
         phase: how far the body has got; to be read only.
@@ -73,9 +75,10 @@ class RequestBody:
         error: what a reader must meet instead of an end, None while there is nothing wrong.
     """
 
-    __slots__ = ("coming", "error", "expected", "limit", "phase", "received")
+    __slots__ = ("coming", "error", "expected", "limit", "phase", "received", "strict")
 
-    def __init__(self, expected: int | None, limit: int | None) -> None:
+    def __init__(self, expected: int | None, limit: int | None, *, strict: bool = True) -> None:
+        self.strict = strict
         self.expected = expected
         self.limit = limit
         self.received = 0
@@ -99,9 +102,20 @@ class RequestBody:
             self._move(BodySignal.LONG)
             chunk = b""
         if not message.get("more_body"):
-            expected = self.expected
-            self._move(_LAST if expected is None or total >= expected else BodySignal.SHORT)
+            self._move(BodySignal.SHORT if self.strict and self._is_short else _LAST)
         return chunk
+
+    def hold_to_length(self) -> None:
+        """The body is a reader's, for whom an end before the declared length is an error."""
+        self.strict = True
+        if self.phase is ENDED and self._is_short:
+            assert self.expected is not None, "only a declared length can be missed"
+            self.phase = BodyPhase.BROKEN
+            self.error = BodyIncomplete(self.received, self.expected)
+
+    @property
+    def _is_short(self) -> bool:
+        return self.expected is not None and self.received < self.expected
 
     def _move(self, signal: BodySignal) -> None:
         before = self.phase
@@ -151,6 +165,11 @@ def framing_of(headers: Iterable[tuple[bytes, bytes]]) -> Framing:
     return Framing(length, expects_continue)
 
 
+def keep_headers(scope: Scope) -> None:
+    """Make a list of a scope's headers: any iterable is allowed, and some can be read once."""
+    scope["headers"] = list(scope.get("headers") or ())
+
+
 # Methods whose requests have no content by their definition (RFC 9110, 9.3).
 _WITHOUT_CONTENT: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 
@@ -172,21 +191,30 @@ def announces_body(scope: Scope) -> bool:
     return scope["method"] not in _WITHOUT_CONTENT and _multiplexed(scope)
 
 
-def may_have_body(scope: Scope, length: int | None) -> bool:
-    """Whether a body may follow, though the head announces none.
+def may_have_body(scope: Scope) -> bool:
+    """Whether a body may follow: the head announces one, or does not say of a POST that it has
+    none.
 
     A POST is sent with a length, if of 0; where none is left, something in between took it away.
     """
-    unsaid = length is None and scope["method"] not in _WITHOUT_CONTENT
-    return unsaid or announces_body(scope)
+    if announces_body(scope):
+        return True
+    if scope["method"] in _WITHOUT_CONTENT:
+        return False
+    return all(name != b"content-length" for name, _ in scope.get("headers", ()))
 
 
-def leaves_body_open(scope: Scope) -> bool:
-    """Whether only the end of a stream can say that a request has no body, as it most likely has.
+# What proxies add to a request (RFC 9110, 7.6.3; RFC 7239; the rest by custom).
+_OF_PROXIES: Final = frozenset(
+    (b"via", b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-real-ip")
+)
 
-    So it is with a GET over HTTP/2, and one server has an application wait for that end for ever.
-    """
-    return _multiplexed(scope) and not announces_body(scope)
+
+def shows_proxy(scope: Scope) -> bool:
+    """Whether a request has come through a proxy on HTTP/1, for all that its head says."""
+    if _multiplexed(scope):
+        return False
+    return any(name in _OF_PROXIES for name, _ in scope.get("headers", ()))
 
 
 def _multiplexed(scope: Scope) -> bool:

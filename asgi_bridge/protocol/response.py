@@ -5,14 +5,15 @@
 #         then. ASGI (HTTP sub-spec, Response Start) lets a server wait for the body but does not
 #         make it; PEP 3333 made it a must for WSGI, for the reason that counts here too: until
 #         then a failure can still become an honest status.
-# Rule 3: the head of an event stream is its content, so its start is not held.
+# Rule 3: the head of an event stream, and of others that are made of events, is its content: who
+#         has subscribed waits for it before anything happens. So their start is not held.
 # Rule 4: a message without a rule is passed on at once, in order, unchanged.
 # Rule 5: an end is never made up for an application that failed.
-# Rule 6: a declared content-length is a promise (RFC 9110, 8.6). A message that breaks it is
-#         refused before the server sees it: some servers pass on a byte too many, which the client
-#         takes for the next response, or leave it waiting for a byte too few (measured).
-# Rule 7: what answers a HEAD has no content (RFC 9110, 9.3.2), whatever an application sends. Some
-#         servers pass it on (measured), so its bytes end here; the headers stay as they are.
+# Rule 6: a declared content-length is a promise (RFC 9110, 8.6). Most servers see to it that it is
+#         kept, in ways of their own. For those that do not (quirks.py) a message that breaks it is
+#         refused here: a byte too many would be taken for the next response.
+# Rule 7: what answers a HEAD has no content (RFC 9110, 9.3.2). For servers that pass on what an
+#         application sends all the same its bytes end here; the headers stay as they are.
 """The response gate: one table, and the start that it holds back."""
 
 from collections.abc import Iterable, Mapping
@@ -37,7 +38,7 @@ class Signal(Word):
     """What a message means to the table."""
 
     START = "start"
-    EVENT_STREAM = "start of text/event-stream"
+    EVENT_STREAM = "start of an event stream"
     MORE_BODY = "body, more to come"
     LAST_BODY = "last body"
     BODY_BEFORE_TRAILERS = "last body before trailers"
@@ -72,12 +73,20 @@ _LAST_BODY: Final = Signal.LAST_BODY
 TYPE_SIZE: Final = len(b"content-type")
 LENGTH_SIZE: Final = len(b"content-length")
 _BODILESS: Final = frozenset({204, 304})  # their content-length is not that of a body
-EVENT_STREAM: Final = b"text/event-stream"
-EVENT_STREAM_SIZE: Final = len(EVENT_STREAM)
+# Bodies that are made of events.
+EVENT_STREAMS: Final = (
+    b"text/event-stream",
+    b"application/jsonl",
+    b"application/x-ndjson",
+    b"application/json-seq",
+    b"application/stream+json",
+    b"multipart/x-mixed-replace",
+)
+EVENT_STREAM_SIZE: Final = min(map(len, EVENT_STREAMS))
 
 
 def promises_of(start: Message) -> tuple[bool, int | None]:
-    """What a start says of the body: whether it is an event stream, and the length it declares.
+    """What a start says of the body: whether it is one of events, and the length it declares.
 
     Returns:
         No length, too, where the status has no body that a length could be of.
@@ -90,7 +99,7 @@ def promises_of(start: Message) -> tuple[bool, int | None]:
             # what is no number promises nothing; int() refuses thousands of digits
             declared = int(value) if value.isdigit() and len(value) <= 18 else None
         elif size == TYPE_SIZE and name.lower() == b"content-type":
-            if len(value) >= EVENT_STREAM_SIZE and value.lower().startswith(EVENT_STREAM):
+            if len(value) >= EVENT_STREAM_SIZE and value.lower().startswith(EVENT_STREAMS):
                 streams = True
     if declared is not None and start["status"] in _BODILESS:
         declared = None
@@ -102,6 +111,7 @@ class ResponseGate:
 
     Args:
         head_request: the request's method is HEAD, so there is no body, nor a length to hold it to.
+        strict: the server passes on what breaks rule 6 or 7.
 
     Attributes:
         phase: how far the response has got; to be read only.
@@ -116,8 +126,9 @@ class ResponseGate:
     _sent = 0  # bytes of body so far; counted where a length is declared
     _last_body = Signal.LAST_BODY  # what the body's last message is; another where trailers follow
 
-    def __init__(self, *, head_request: bool = False) -> None:
+    def __init__(self, *, head_request: bool = False, strict: bool = True) -> None:
         self._head_request = head_request
+        self._strict = strict
 
     def feed(self, message: Message) -> tuple[Message, ...]:
         """Take the application's next message; return what the server may see now.
@@ -134,7 +145,7 @@ class ResponseGate:
         Raises:
             ResponseOrderError: the message is not allowed now; nothing has changed.
             LengthMismatch: with it the body is longer, or ends shorter, than the start has
-                declared; nothing has changed.
+                declared, and the server would pass it on; nothing has changed.
         """
         kind = message["type"]
         if kind == "http.response.start":
@@ -152,7 +163,7 @@ class ResponseGate:
         if self._declared is not None:
             self._count(message, self._declared)
         self.phase = phase
-        if self._head_request and message.get("body"):
+        if self._head_request and self._strict and message.get("body"):
             message = {**message, "body": b""}
         start = self._start
         if start is None:
@@ -173,6 +184,8 @@ class ResponseGate:
                 the body are left to the server, which was promised them.
         """
         match self.phase:
+            case Phase.HELD if self._declared and not self._strict:
+                return ()  # nothing was sent, and the server says so
             case Phase.HELD:
                 end = self.feed({"type": "http.response.body", "body": b"", "more_body": False})
                 if self._last_body is not _LAST_BODY:  # the server waits for what it was promised
@@ -184,6 +197,18 @@ class ResponseGate:
                 )
             case _:
                 return ()
+
+    def let_go(self) -> tuple[Message, ...]:
+        """The start has been held long enough: what the server may see now, possibly nothing.
+
+        The response goes on as after an empty message of its body.
+        """
+        if self.phase is not Phase.HELD:
+            return ()
+        self.phase = TRANSITIONS[self.phase, _MORE_BODY]
+        start, self._start = self._start, None
+        assert start is not None, "HELD always has its start"
+        return (start,)
 
     @property
     def delivered(self) -> bool:
@@ -218,7 +243,8 @@ class ResponseGate:
             self._declared = None  # a file's length is the server's to know; trailers come after
             return
         sent = self._sent + len(message.get("body", b""))
-        if sent > declared or (sent < declared and not message.get("more_body")):
+        ends_short = sent < declared and not message.get("more_body")
+        if self._strict and (sent > declared or ends_short):
             raise LengthMismatch(sent, declared)
         self._sent = sent
 

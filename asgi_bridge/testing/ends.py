@@ -52,7 +52,8 @@ class ReceiveEnd:
     Attributes:
         script: what has not been delivered yet.
         pending: calls that have not returned.
-        cancellations: calls that were cancelled while `is_open()` and not `is_cancelled()`.
+        cancellations: calls that were cancelled while `is_open()` and not `is_cancelled()`, and
+            while a part of the body could have come.
 
     Raises:
         ValueError: something follows DISCONNECT.
@@ -70,6 +71,7 @@ class ReceiveEnd:
         self.script: deque[Scripted] = deque()
         self.pending = 0
         self.cancellations = 0
+        self._body_may_come = True
         self._max_pending = max_pending
         self._is_open = is_open
         self._is_cancelled = is_cancelled
@@ -117,7 +119,7 @@ class ReceiveEnd:
             await anyio.lowlevel.checkpoint()
             await self._changes.until(self._has_next)
         except anyio.get_cancelled_exc_class():
-            if self._is_open() and not self._is_cancelled():
+            if self._body_may_come and self._is_open() and not self._is_cancelled():
                 self.cancellations += 1
             raise
         finally:
@@ -135,6 +137,8 @@ class ReceiveEnd:
         self.script.popleft()
         if isinstance(item, Exception):
             raise item
+        if item["type"] == "http.request" and not item.get("more_body"):
+            self._body_may_come = False
         return dict(item)
 
 

@@ -84,9 +84,10 @@ class View:
 
     @property
     def receive_cancellations(self) -> int:
-        """Calls of receive() that the app cancelled before its response was complete.
+        """Calls of receive() that the app cancelled before it had all of the body.
 
-        Some servers lose a chunk in each. Those that `cancel` brings about are not counted.
+        Some servers lose a chunk in each. Those after the response was complete, and those that
+        `cancel` brings about, are not counted.
         """
         return self._receiving.cancellations
 

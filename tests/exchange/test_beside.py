@@ -101,7 +101,7 @@ async def test_handler_for_a_client_that_has_left(
         exchange.disconnect()
     assert exchange.sent == []
     assert ending(exchange) == (AppState.RETURNED, None)
-    assert [level for level, _ in lines(log)] == ["INFO"]
+    assert [level for level, _ in lines(log)] == ["WARNING"]
 
 
 async def test_stream_that_ends_before_its_upload_drains_it(pool: WorkerPool) -> None:

@@ -142,10 +142,8 @@ COMPLETE = Expected(sent=WHOLE, saw=None)
 REFUSED = Expected(state=AppState.RAISED, raised=HandlerFault, sent=ERROR_500, saw=HandlerFault)
 LEFT_WHILE_READING = Expected(sent=[], saw=ClientDisconnected, logged=1)
 CANCELLED_WHILE_READING = Expected(state=AppState.CANCELLED, sent=[], saw=ExchangeOver)
-SEND_TOLD = Expected(sent=[], saw=GeneratorExit, logged=1, cut_receives=1)
-SEND_FAILED = Expected(
-    state=AppState.RAISED, raised=ServerFault, sent=[], saw=GeneratorExit, cut_receives=1
-)
+SEND_TOLD = Expected(sent=[], saw=GeneratorExit, logged=1)
+SEND_FAILED = Expected(state=AppState.RAISED, raised=ServerFault, sent=[], saw=GeneratorExit)
 RECEIVE_FAILED = Expected(
     state=AppState.RAISED, raised=ServerFault, sent=ERROR_500, saw=ServerFault
 )
@@ -160,14 +158,12 @@ EXPECTED: dict[tuple[Fault, Stage], Expected] = {
         raised=HandlerFault,
         sent=[HEAD, ONE],
         saw=HandlerFault,
-        cut_receives=1,
     ),
     (Fault.HANDLER_RAISES, Stage.AFTER_COMPLETION): Expected(
         state=AppState.RAISED,
         raised=HandlerFault,
         sent=WHOLE[:-1],
         saw=HandlerFault,
-        cut_receives=1,
     ),
     (Fault.CLIENT_LEAVES, Stage.BEFORE_READING): LEFT_WHILE_READING,
     (Fault.CLIENT_LEAVES, Stage.IN_THE_BODY): LEFT_WHILE_READING,
@@ -187,14 +183,14 @@ EXPECTED: dict[tuple[Fault, Stage], Expected] = {
     (Fault.SEND_TELLS_OF_DISCONNECT, Stage.IN_THE_BODY): SEND_TOLD,
     (Fault.SEND_TELLS_OF_DISCONNECT, Stage.START_HELD): SEND_TOLD,
     (Fault.SEND_TELLS_OF_DISCONNECT, Stage.STREAMING): Expected(
-        sent=[HEAD, ONE], saw=None, logged=1, cut_receives=1
+        sent=[HEAD, ONE], saw=None, logged=1
     ),
     (Fault.SEND_TELLS_OF_DISCONNECT, Stage.AFTER_COMPLETION): COMPLETE,
     (Fault.SEND_RAISES, Stage.BEFORE_READING): SEND_FAILED,
     (Fault.SEND_RAISES, Stage.IN_THE_BODY): SEND_FAILED,
     (Fault.SEND_RAISES, Stage.START_HELD): SEND_FAILED,
     (Fault.SEND_RAISES, Stage.STREAMING): Expected(
-        state=AppState.RAISED, raised=ServerFault, sent=[HEAD, ONE], saw=None, cut_receives=1
+        state=AppState.RAISED, raised=ServerFault, sent=[HEAD, ONE], saw=None
     ),
     (Fault.SEND_RAISES, Stage.AFTER_COMPLETION): COMPLETE,
     (Fault.RECEIVE_RAISES, Stage.BEFORE_READING): RECEIVE_FAILED,
@@ -212,7 +208,6 @@ EXPECTED: dict[tuple[Fault, Stage], Expected] = {
         sent=[HEAD, ONE],
         saw=GeneratorExit,
         logged=1,
-        cut_receives=1,
     ),
     (Fault.SHUTDOWN, Stage.AFTER_COMPLETION): COMPLETE,
 }

@@ -150,7 +150,7 @@ async def test_client_that_leaves_a_starlette_stream(log: pytest.LogCaptureFixtu
         await exchange.wait_closed()
     assert ending(exchange) == (AppState.RETURNED, None)
     assert (exchange.body, exchange.complete) == (b"a", False)
-    assert lines(log) == [("INFO", "PUT /: the client went away after 1 bytes of body")]
+    assert lines(log) == [("WARNING", "PUT /: the client went away after 1 bytes of body")]
 
 
 @FRAMEWORKS

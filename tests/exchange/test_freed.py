@@ -40,7 +40,7 @@ HELD = (
     *(AppExchange, Conversation, HandlerExchange, Intake, BodyReader, Response, Request),
     *(BodyChannel, Outlet),
 )
-LIMITS = Limits(abandon_timeout=0.2, drain_timeout=0.1, write_timeout=0.1)
+LIMITS = Limits(abandon_timeout=0.2, drain_timeout=0.1, write_timeout=0.15)
 
 
 # Applications.
@@ -146,7 +146,7 @@ class Server:
         if self._sends < 0:
             if self._stuck:
                 await anyio.sleep_forever()
-            raise OSError("the client is gone")
+            raise BrokenPipeError("the client is gone")
 
 
 CHUNK = request(b"c" * 1000, more_body=True)

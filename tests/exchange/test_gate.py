@@ -1,17 +1,20 @@
 """BridgeMiddleware: what a server sees of an application's response."""
 
 import copy
+import pickle
+from collections.abc import Callable
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
-from asgi_bridge import BridgeMiddleware, ClientDisconnected
-from asgi_bridge.errors import ResponseIncomplete, ResponseOrderError
+from asgi_bridge import BridgeMiddleware, ClientDisconnected, open_body
+from asgi_bridge.errors import ResponseOrderError
 from asgi_bridge.testing import DISCONNECT, AppState, Exchange, body, request, start
 from asgi_bridge.types import ASGIApp, Message, Receive, Scope, Send
 
-from .helpers import Counted, ending, lines, raiser, sender, settled
+from .helpers import CHUNKED, Counted, ending, lines, raiser, sender, settled
 
 pytestmark = pytest.mark.anyio
 
@@ -33,6 +36,13 @@ EVENTS_TOO = start(
     ],
 )
 EXPECT = [(b"expect", b"100-continue")]
+
+
+def pickled(scope: Scope) -> Scope:
+    """A copy of the scope that was a pickle in between."""
+    copied: Scope = pickle.loads(pickle.dumps(scope))
+    return copied
+
 
 PASSED_ON: dict[str, list[Message]] = {
     "whole": [start(200, [(b"a", b"b")]), body(b"abc")],
@@ -125,11 +135,13 @@ async def test_app_that_raises(messages: list[Message], sent: list[Message]) -> 
     [[start(), body(b"a", more_body=True)], [EVENTS]],
     ids=["streaming", "event stream"],
 )
-async def test_app_that_returns_in_the_middle_is_cut(messages: list[Message]) -> None:
+async def test_app_that_returns_in_the_middle_is_left_to_the_server(
+    messages: list[Message],
+) -> None:
+    """Servers cut it, and say so in a line; sse-starlette returns like that at a shutdown."""
     exchange = Exchange(BridgeMiddleware(sender(*messages)))
-    with pytest.raises(ResponseIncomplete):
-        await exchange.run()
-    assert exchange.sent == messages
+    assert await exchange.run() == messages
+    assert not exchange.complete
 
 
 @pytest.mark.parametrize(
@@ -162,49 +174,155 @@ async def test_messages_out_of_order(messages: list[Message], sent: list[Message
 # Scopes.
 
 
-@pytest.mark.parametrize(
-    ("asgi", "inner"),
-    [
-        (None, {"version": "3.0", "spec_version": "2.4"}),
-        ({"version": "3.0"}, {"version": "3.0", "spec_version": "2.4"}),
-        (
-            {"version": "3.0", "spec_version": "2.3", "x": 1},
-            {"version": "3.0", "spec_version": "2.4", "x": 1},
-        ),
-        ({}, {"version": "3.0", "spec_version": "2.4"}),
-        ({"version": "3.1", "spec_version": "2"}, {"version": "3.1", "spec_version": "2.4"}),
-        ({"version": "3.0", "spec_version": ""}, {"version": "3.0", "spec_version": "2.4"}),
-        ({"version": "3.0", "spec_version": "2.10"}, {"version": "3.0", "spec_version": "2.10"}),
-        ({"spec_version": "2.4"}, {"spec_version": "2.4"}),
-        ({"spec_version": "2.5"}, {"spec_version": "2.5"}),
-    ],
-    ids=["no asgi", "no version", "2.3", "nothing", "2", "none", "2.10", "2.4", "2.5"],
-)
-async def test_app_is_told_of_a_spec_whose_send_raises(
-    asgi: dict[str, Any] | None, inner: dict[str, Any]
-) -> None:
+ASGI: dict[str, dict[str, Any] | None] = {
+    "no asgi": None,
+    "no version": {"version": "3.0"},
+    "2.3": {"version": "3.0", "spec_version": "2.3", "x": 1},
+    "nothing": {},
+    "2": {"version": "3.1", "spec_version": "2"},
+    "none": {"version": "3.0", "spec_version": ""},
+}
+PROMISED: dict[str, dict[str, Any]] = {
+    "2.10": {"version": "3.0", "spec_version": "2.10"},
+    "2.4": {"spec_version": "2.4"},
+    "2.5": {"spec_version": "2.5"},
+}
+
+
+def with_asgi(exchange: Exchange, asgi: dict[str, Any] | None) -> Scope:
+    """Give an exchange's scope this `asgi`; the scope."""
+    exchange.scope.pop("asgi")
+    if asgi is not None:
+        exchange.scope["asgi"] = asgi
+    return exchange.scope
+
+
+def version(scope: Scope) -> Any:
+    """What a framework sees: Starlette looks like this."""
+    return scope.get("asgi", {}).get("spec_version")
+
+
+@pytest.mark.parametrize("asgi", [*ASGI.values(), *PROMISED.values()], ids=[*ASGI, *PROMISED])
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+async def test_scope_is_the_server_s_own(method: str, asgi: dict[str, Any] | None) -> None:
+    """And what the application writes into it is seen by whoever is around the bridge."""
     seen: list[Scope] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         seen.append(scope)
         scope["path"] = "changed"
+        scope["route"] = "ours"
+        assert exchange.scope["route"] == "ours"
+        await send(start())
+        await send(body())
 
-    exchange = Exchange(
-        BridgeMiddleware(app), headers=[(b"a", b"b")], extensions={"x": {}}, state={"y": 1}
-    )
-    del exchange.scope["asgi"]
-    if asgi is not None:
-        exchange.scope["asgi"] = asgi
-    before = copy.deepcopy(exchange.scope)
-    given_asgi = copy.deepcopy(asgi)
+    exchange = Exchange(BridgeMiddleware(app), method=method, extensions={"x": {}})
+    scope = with_asgi(exchange, asgi)
+    before, given_asgi = copy.deepcopy(scope), copy.deepcopy(asgi)
     await exchange.run()
-    assert exchange.scope == before
+    assert seen[0] is scope
+    assert scope == {**before, "path": "changed", "route": "ours"}
     assert asgi == given_asgi
-    assert seen[0]["asgi"] == inner
-    ours = {"asgi", "path", "asgi_bridge"}
-    assert {key: seen[0][key] for key in before if key not in ours} == {
-        key: before[key] for key in before if key not in ours
-    }
+
+
+@pytest.mark.parametrize("asgi", ASGI.values(), ids=ASGI)
+async def test_app_is_told_of_2_4_while_its_body_is_unread(
+    asgi: dict[str, Any] | None,
+) -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(version(scope))
+        assert (await receive())["more_body"]
+        seen.append(version(scope))
+        await receive()
+        seen.append(version(scope))
+        await send(start())
+        await send(body())
+
+    script = [request(b"a", more_body=True), request(b"b")]
+    exchange = Exchange(BridgeMiddleware(app), headers=CHUNKED, receive=script)
+    own = (asgi or {}).get("spec_version")
+    with_asgi(exchange, asgi)
+    await exchange.run()
+    assert seen == ["2.4", "2.4", own]
+
+
+@pytest.mark.parametrize("asgi", [*ASGI.values(), *PROMISED.values()], ids=[*ASGI, *PROMISED])
+async def test_app_without_a_body_is_told_what_the_server_says(asgi: dict[str, Any] | None) -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(version(scope))
+        await send(start())
+        await send(body())
+
+    exchange = Exchange(BridgeMiddleware(app), method="GET")
+    with_asgi(exchange, asgi)
+    await exchange.run()
+    assert seen == [(asgi or {}).get("spec_version")]
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+async def test_app_whose_send_is_to_raise_is_told_of_asgi_2_4(method: str) -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(version(scope))
+        await receive()
+        seen.append(version(scope))
+        await send(start())
+        await send(body())
+
+    app = BridgeMiddleware(app, raise_on_disconnect=True)
+    exchange = Exchange(app, method=method, receive=[request(b"")])
+    await exchange.run()
+    assert seen == ["2.4", "2.4"]
+    assert exchange.scope["asgi"]["spec_version"] == "2.3"
+
+
+async def test_inner_bridge_asks_the_outer_one_to_raise() -> None:
+    inner = BridgeMiddleware(streams_on, raise_on_disconnect=True)
+    async with Exchange(BridgeMiddleware(inner), headers=CHUNKED) as exchange:
+        await exchange.send_chunk(b"ab")
+        await exchange.until_sent(2)
+        exchange.disconnect()
+        await exchange.wait_closed()
+    assert ending(exchange) == (AppState.RETURNED, None)
+    assert exchange.sent == [start(), body(b"a", more_body=True)]
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickled], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+async def test_copy_of_the_scope_leads_to_the_same_exchange(
+    method: str, copied: Callable[[Scope], Scope]
+) -> None:
+    seen: list[bytes] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        reader = open_body(copied(scope))
+        seen.append(await anyio.to_thread.run_sync(reader.read))
+        await send(start())
+        await send(body())
+
+    exchange = Exchange(BridgeMiddleware(app), method=method, receive=[request(b"abc")])
+    await exchange.run()
+    assert seen == [b"abc"]
+
+
+async def test_headers_that_can_be_iterated_once_are_kept() -> None:
+    seen: list[list[tuple[bytes, bytes]]] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(list(scope["headers"]))
+        seen.append(list(scope["headers"]))
+        await send(start())
+        await send(body())
+
+    exchange = Exchange(BridgeMiddleware(app), receive=[request(b"")])
+    exchange.scope["headers"] = iter([(b"x-a", b"1"), (b"content-length", b"0")])
+    await exchange.run()
+    assert seen == [[(b"x-a", b"1"), (b"content-length", b"0")]] * 2
 
 
 @pytest.mark.parametrize("type_", ["websocket", "x-future"])
@@ -269,10 +387,10 @@ async def groups(scope: Scope, receive: Receive, send: Send) -> None:
         tasks.start_soon(streams_on, scope, receive, send)
 
 
-@pytest.mark.parametrize("app", [streams_on, wraps, groups])
-async def test_send_after_the_disconnect_raises(
-    app: ASGIApp, log: pytest.LogCaptureFixture
-) -> None:
+async def run_beside_a_departure(
+    app: ASGIApp, *, raises: bool
+) -> tuple[Exchange, list[type[BaseException]]]:
+    """The client leaves between two messages of the body; and what the app's sends raised."""
     seen: list[type[BaseException]] = []
 
     async def noting(scope: Scope, receive: Receive, send: Send) -> None:
@@ -285,15 +403,38 @@ async def test_send_after_the_disconnect_raises(
 
         await app(scope, receive, noting_send)
 
-    async with Exchange(BridgeMiddleware(noting)) as exchange:
+    async with Exchange(BridgeMiddleware(noting, raise_on_disconnect=raises)) as exchange:
         await exchange.send_chunk(b"ab")
         await exchange.until_sent(2)
         exchange.disconnect()
         await exchange.wait_closed()
-    assert ending(exchange) == (AppState.RETURNED, None)
     assert exchange.sent == [start(), body(b"a", more_body=True)]
+    return exchange, seen
+
+
+@pytest.mark.parametrize("app", [streams_on, wraps, groups])
+async def test_send_after_the_disconnect_returns(
+    app: ASGIApp, log: pytest.LogCaptureFixture
+) -> None:
+    """As it does on every server of today, and the rest is the application's business."""
+    exchange, seen = await run_beside_a_departure(app, raises=False)
+    assert (seen, lines(log)) == ([], [])
+    assert ending(exchange) == (AppState.RETURNED, None)
+
+
+@pytest.mark.parametrize("app", [streams_on, groups])
+async def test_send_after_the_disconnect_raises_where_that_is_asked_for(
+    app: ASGIApp, log: pytest.LogCaptureFixture
+) -> None:
+    exchange, seen = await run_beside_a_departure(app, raises=True)
     assert seen == [ClientDisconnected]
-    assert lines(log) == [("INFO", "PUT /: the client went away after 2 bytes of body")]
+    assert ending(exchange) == (AppState.RETURNED, None)
+    assert lines(log) == [("WARNING", "PUT /: the client went away after 2 bytes of body")]
+
+
+async def test_failure_that_a_departure_led_to_is_a_failure() -> None:
+    exchange, _ = await run_beside_a_departure(wraps, raises=True)
+    assert ending(exchange) == (AppState.RAISED, LookupError)
 
 
 async def test_app_that_fails_by_itself_after_the_disconnect_has_failed() -> None:
@@ -354,7 +495,7 @@ async def test_send_of_the_server_that_raises_an_os_error(log: pytest.LogCapture
     exchange = Exchange(BridgeMiddleware(app))
     exchange.fail_send(BrokenPipeError("it has left"))
     assert await exchange.run() == []
-    assert seen == [ClientDisconnected]
+    assert seen == [BrokenPipeError]
     assert lines(log) == [("INFO", "PUT /: the client went away: it has left")]
 
 

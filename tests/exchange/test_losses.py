@@ -12,6 +12,7 @@ from asgi_bridge import (
     BodyReader,
     BodyTooLarge,
     BridgeMiddleware,
+    BridgeNotInstalled,
     ClientDisconnected,
     ExchangeOver,
     Limits,
@@ -148,13 +149,15 @@ async def test_body_claimed_when_all_is_over_starts_nothing() -> None:
     scopes: list[Scope] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        scopes.append(scope)
+        scopes.extend((scope, dict(scope)))
         await send(start())
         await send(body(b"a"))
 
     exchange = Exchange(BridgeMiddleware(app))
     await exchange.run()
-    reader = open_body(scopes[0])
+    with pytest.raises(BridgeNotInstalled, match="the request is over"):
+        open_body(scopes[0])
+    reader = open_body(scopes[1])
     await settled()
     assert exchange.receives_pending == 0
     with pytest.raises(ExchangeOver):

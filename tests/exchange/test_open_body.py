@@ -225,7 +225,7 @@ async def test_listener_hears_of_the_disconnect_alone(log: pytest.LogCaptureFixt
     assert heard == [GONE, GONE]
     assert seen == [ClientDisconnected]
     assert (ending(exchange), exchange.sent) == ((AppState.RETURNED, None), [])
-    assert lines(log) == []
+    assert lines(log) == [("WARNING", "PUT /: the client went away after 2 bytes of body")]
 
 
 async def test_reader_gets_what_receive_raises() -> None:

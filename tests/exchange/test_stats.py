@@ -25,9 +25,10 @@ async def reads_and_answers(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def streams_on(scope: Scope, receive: Receive, send: Send) -> None:
     await send(start())
-    while True:
+    told = False
+    while not told:
         await send(body(b"a", more_body=True))
-        await receive()
+        told = (await receive())["type"] == "http.disconnect"
 
 
 async def parks(scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,8 +83,7 @@ async def test_failed(
 async def test_returned_too_early() -> None:
     stats: list[ExchangeStats] = []
     app = sender(start(), body(b"a", more_body=True))
-    with pytest.raises(RuntimeError, match="returned while"):
-        await Exchange(BridgeMiddleware(app, on_exchange_end=stats.append)).run()
+    await Exchange(BridgeMiddleware(app, on_exchange_end=stats.append)).run()
     assert told(stats) == ("PUT", "/", 200, 0, 1, Outcome.FAILED)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import anyio
 import pytest
 
-from asgi_bridge import BridgeMiddleware, ClientDisconnected, Limits
+from asgi_bridge import BridgeMiddleware, Limits
 from asgi_bridge.testing import Exchange, body, start
 from asgi_bridge.types import Message, Receive, Scope, Send
 
@@ -115,8 +115,7 @@ async def test_client_that_leaves_lets_all_of_them_go() -> None:
         exchange.disconnect()
         await exchange.wait_closed()
     assert exchange.sent == [start(), FIRST]
-    assert app.raised[0] is None
-    assert [type(app.raised[place]) for place in (1, 2)] == [ClientDisconnected] * 2
+    assert list(app.raised.values()) == [None] * 3  # as on every server of today
 
 
 HINT: Message = {"type": "http.response.early_hint", "links": []}

@@ -1,5 +1,6 @@
 """The values of an exchange: limits, and errors with what they are."""
 
+import errno
 from typing import Any
 
 import pytest
@@ -24,8 +25,9 @@ from asgi_bridge.errors import (
     LengthMismatch,
     ResponseIncomplete,
     ResponseOrderError,
-    caused_by_disconnect,
+    is_departure,
     phrase_of,
+    tells_of_leaving,
 )
 
 # Limits.
@@ -116,56 +118,89 @@ def test_phrase_of_a_status() -> None:
     assert (phrase_of(404), phrase_of(599)) == ("Not Found", "599")
 
 
-def raised_from(cause: BaseException | None, context: BaseException | None) -> Exception:
-    error = ValueError("the framework's own")
+def framework_class() -> type[Exception]:
+    """A class of a framework's that says that the client has left; Starlette need not be here."""
+    kind = type("ClientDisconnect", (Exception,), {})
+    kind.__module__ = "starlette.requests"
+    return kind
+
+
+def raised_from(
+    kind: type[Exception], cause: BaseException | None, context: BaseException | None
+) -> Exception:
+    error = kind("the framework's own")
     error.__cause__ = cause
     error.__context__ = context
     return error
 
 
-def circle() -> Exception:
-    one, two = ValueError("one"), ValueError("two")
-    one.__context__, two.__context__ = two, one
-    return one
-
-
 GONE = ClientDisconnected("gone")
+THEIRS = framework_class()
 
 
-def only_member_raised_again() -> Exception:
+def only_member_raised_again(kind: type[Exception]) -> Exception:
     """What Starlette's BaseHTTPMiddleware raises: its group is the context of its own member."""
-    member = ValueError("the only member")
+    member = kind("the only member")
     try:
         try:
             raise ExceptionGroup("x", [member])
         except ExceptionGroup as group:
             raise group.exceptions[0]  # noqa: B904  # the context is the point
-    except ValueError as error:
+    except kind as error:
         return error
 
 
 @pytest.mark.parametrize(
-    ("error", "caused"),
+    ("error", "departure"),
     [
         (GONE, True),
-        (raised_from(GONE, None), True),
-        (raised_from(None, GONE), True),
-        (ExceptionGroup("x", [GONE, raised_from(None, GONE)]), True),
-        (ExceptionGroup("x", [ValueError(), raised_from(None, GONE)]), False),
+        (THEIRS(), True),
+        (raised_from(THEIRS, GONE, None), True),
+        (raised_from(THEIRS, None, GONE), True),
+        (raised_from(THEIRS, None, FileNotFoundError("the application's")), False),
+        (raised_from(ValueError, GONE, None), False),
+        (raised_from(NameError, None, GONE), False),
+        (ExceptionGroup("x", [GONE, THEIRS()]), True),
+        (ExceptionGroup("x", [ValueError(), GONE]), False),
         (ConnectionResetError("another's"), False),
-        (raised_from(None, None), False),
-        (ExceptionGroup("x", [ValueError()]), False),
-        (circle(), False),
-        (only_member_raised_again(), False),
-        (type("ClientDisconnect", (Exception,), {})("a framework's own"), True),
-        (type("MessageAborted", (Exception,), {})("BlackSheep's"), True),
-        (ExceptionGroup("x", [raised_from(GONE, None), raised_from(None, GONE)]), True),
+        (only_member_raised_again(THEIRS), True),
+        (only_member_raised_again(ValueError), False),
+        (type("ClientDisconnect", (Exception,), {})("of another module"), False),
+        (type("RequestAborted", (Exception,), {})("the application's"), False),
     ],
     ids=[
-        *("itself", "cause", "context", "in a group", "in a group with another"),
-        *("another's", "no link", "another group", "circle"),
-        *("a group's own member", "a framework's", "another framework's", "in a group twice"),
+        *("itself", "a framework's", "a framework's, from it", "a framework's, during it"),
+        *("a framework's, during another failure", "another, from it", "another, during it"),
+        *("a group of nothing else", "a group with another", "another's", "a ring"),
+        *("another ring", "of the same name", "of another name"),
     ],
 )
-def test_what_a_disconnect_has_caused(error: BaseException, caused: bool) -> None:
-    assert caused_by_disconnect(error) is caused
+def test_what_only_says_that_the_client_has_left(error: BaseException, departure: bool) -> None:
+    assert is_departure(error) is departure
+
+
+def test_what_a_framework_makes_of_another_failure_of_ours() -> None:
+    late = WriteTimeout("late")
+    assert is_departure(late, of=late)
+    assert is_departure(raised_from(THEIRS, None, late), of=late)
+    assert not is_departure(THEIRS(), of=late)
+    assert not is_departure(GONE, of=late)
+
+
+@pytest.mark.parametrize(
+    ("error", "promised", "leaving"),
+    [
+        (ClientDisconnected("ours"), False, True),
+        (WriteTimeout("ours"), True, False),
+        (BrokenPipeError("it has left"), False, True),
+        (OSError(errno.ECONNRESET, "reset"), False, True),
+        (OSError(errno.ENOSPC, "the disk is full"), True, False),
+        (OSError("says nothing"), False, False),
+        (OSError("says nothing"), True, True),
+        (type("Gone", (OSError,), {})("the server's own"), True, True),
+        (type("Gone", (OSError,), {})("the server's own"), False, False),
+        (TimeoutError("somebody's"), True, False),
+    ],
+)
+def test_what_a_server_says_of_leaving(error: OSError, promised: bool, leaving: bool) -> None:
+    assert tells_of_leaving(error, promised=promised) is leaving

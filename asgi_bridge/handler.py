@@ -87,7 +87,8 @@ class HandlerApp:
         self.pool.open()
         await send({"type": "lifespan.startup.complete"})
         await receive()  # lifespan.shutdown
-        await self.pool.aclose()
+        # a client in process may go on without a lifespan, or begin another one
+        await self.pool.aclose(until_needed=True)
         await send({"type": "lifespan.shutdown.complete"})
 
     def _work(self, request: Request, response: Response) -> None:
@@ -179,7 +180,8 @@ def handler(
         function: the function; left out where `handler` is used as `@handler(...)`.
         limits: bounds on memory and time, see `Limits`.
         pool: where the function runs; a pool of its own by default. It is opened and closed with
-            the lifespan, where the server runs one for this application.
+            the lifespan, where the server runs one for this application; a request that comes
+            after that opens it again.
         digest: "sha-256" or "sha-512", to have the body's digest sent as `content-digest` (RFC
             9530): in the header of a body that is known as a whole, else in a trailer, where the
             server offers trailers and the client has asked for them with `te: trailers`. One that

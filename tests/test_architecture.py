@@ -81,7 +81,7 @@ def test_the_protocol_does_no_io() -> None:
 
 
 def test_the_protocol_knows_nothing_of_those_who_use_it() -> None:
-    allowed = {"protocol", "errors", "types", "headers"}
+    allowed = {"protocol", "errors", "identity", "types", "headers"}
     ours = {
         name.split(".")[1]
         for path in (PACKAGE / "protocol").glob("*.py")

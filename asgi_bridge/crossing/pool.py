@@ -9,6 +9,7 @@ import logging
 import weakref
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Final, Self
 
 import anyio
@@ -17,7 +18,7 @@ import anyio.to_thread
 from ..errors import ExchangeOver, Overloaded
 from .allocator import keep_freed_memory
 from .crew import Crew
-from .forks import on_fork
+from .forks import RenewedLock, on_fork
 from .lines import Job, Lines
 from .linger import LINGER, Patience
 from .waiters import ThreadWaiter
@@ -31,6 +32,10 @@ DEFAULT_SIZE: Final = 40
 DEFAULT_BACKLOG: Final = 1000
 # How long `close` waits for running jobs, seconds.
 DEFAULT_CLOSE_TIMEOUT: Final = 5.0
+
+
+# Held to replace what was closed, so one lock serves all pools.
+_opening = RenewedLock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,7 @@ class WorkerPool:
         self._lines = Lines(self.size, self.backlog)
         self._crew = Crew(self._lines, self._name)
         self._patience = Patience()  # guarded by the crew's lock
+        self._reopens = False  # whether the next job opens a closed pool
         # runs when the pool is garbage, at the interpreter's exit, or on close: once
         self._stop = weakref.finalize(self, self._crew.stop)
 
@@ -105,8 +111,9 @@ class WorkerPool:
 
     def open(self) -> None:
         """Make a pool that was closed usable again, with new threads; else do nothing."""
-        if self.closed:
-            self._start_over()
+        with _opening.lock:
+            if self.closed:
+                self._start_over()
 
     def submit(self, job: Job, *, ready: bool, may_linger: bool = False) -> Begins:
         """Run a job on a worker, now or when its turn comes.
@@ -124,6 +131,8 @@ class WorkerPool:
             Overloaded: it would have to wait and the backlog is full; nothing was kept.
             ExchangeOver: the pool is closed.
         """
+        if self._crew.closed and self._reopens:
+            self.open()
         crew, lines = self._crew, self._lines
         with crew.lock:
             if crew.closed:
@@ -192,13 +201,17 @@ class WorkerPool:
         """Whether the pool has been closed."""
         return self._crew.closed
 
-    def close(self, timeout: float = DEFAULT_CLOSE_TIMEOUT) -> None:
+    def close(
+        self, timeout: float = DEFAULT_CLOSE_TIMEOUT, *, until_needed: bool = False
+    ) -> None:
         """Take no more jobs, refuse the waiting ones, let the running ones end.
 
         Args:
             timeout: longest wait for the running jobs, in seconds. Threads that are still busy
                 then are left to themselves, with a line in the log; they end with their jobs.
+            until_needed: the next job opens the pool again, instead of being refused.
         """
+        self._reopens = until_needed
         self._stop()
         stuck = self._crew.join(timeout)
         if stuck:
@@ -209,12 +222,14 @@ class WorkerPool:
                 timeout,
             )
 
-    async def aclose(self) -> None:
+    async def aclose(self, *, until_needed: bool = False) -> None:
         """`close`, for a task: it waits without blocking the loop."""
+        self._reopens = until_needed
         self._stop()
         with anyio.CancelScope(shield=True):  # bounded: close has a timeout
             # a thread of its own: those that all share may be taken, by handlers for example
-            await anyio.to_thread.run_sync(self.close, limiter=anyio.CapacityLimiter(1))
+            close = partial(self.close, until_needed=until_needed)
+            await anyio.to_thread.run_sync(close, limiter=anyio.CapacityLimiter(1))
 
     async def __aenter__(self) -> Self:
         return self

@@ -169,9 +169,10 @@ class Conversation(Passing):
                     logger.info("%s: %s", intake, refusal)
                 refusal.__traceback__ = None  # its frames hold us
                 return True
-        if self._cut is not None and is_departure(error, of=self._cut):
-            del error  # that may be it, and holds this frame then
-            raise self._cut.with_traceback(None) from None  # whatever a framework made of it
+        for reason in (self._cut, refusal):
+            if reason is not None and is_departure(error, of=reason):
+                del error  # that may be it, and holds this frame then
+                raise reason.with_traceback(None) from None  # whatever a framework made of it
         departure = is_departure(error) or error is intake.leaving
         if intake.knows_of_leaving and departure:
             intake.log_departure(intake.gone_error())

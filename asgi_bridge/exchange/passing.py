@@ -172,7 +172,10 @@ class Passing(TakesTurns):
             self._unheard = True
             if again and not intake.listened and intake.portal.task() is self.task:
                 self._raise_gone()
-        await intake.portal.checkpoint()
+        # Servers return at once, so that what the application does next has begun when a listener's
+        # cancellation comes: a generator that gives back what it was given, for example.
+        if self._owes_turn(len(message.get("body", b""))):
+            await intake.portal.checkpoint()
 
     def _raise_gone(self) -> NoReturn:
         self.intake.told = True

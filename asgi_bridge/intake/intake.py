@@ -108,7 +108,10 @@ class Intake(Afterwards, SameWhenCopied):
             await anyio.lowlevel.checkpoint()
             self._empty_body_pending = False
             return {"type": "http.request", "body": b"", "more_body": False}
-        if self._is_direct:
+        # A call under a scope that is cancelled already is a poll for the disconnect (Starlette's
+        # is_disconnected). Where the server's receive() suspends it would never hear of one.
+        polls = anyio.current_effective_deadline() == -inf
+        if self._is_direct and not polls:
             return await self._receive_directly()
         route = self._way()
         mine = route.application
@@ -116,10 +119,9 @@ class Intake(Afterwards, SameWhenCopied):
         if self._owner is not READER:
             self.start()
             if mine is not None and mine.messages:
-                # A call under a scope that is cancelled already (that is how Starlette polls for
-                # a disconnect) must not take a chunk along, and yet be told of the disconnect: an
+                # A poll must not take a chunk along, and yet be told of the disconnect: an
                 # application that polls may never read, not even that its body is empty.
-                if anyio.current_effective_deadline() == -inf:
+                if polls:
                     self.listened = True
                     self.watch()
                     if self.client_gone:

@@ -14,7 +14,6 @@ from starlette.testclient import TestClient
 from asgi_bridge.doctor.apps import bare, bridged, notes, passing
 from asgi_bridge.doctor.apps.frameworks import of_frameworks
 from asgi_bridge.doctor.apps.sending import BIG, SMALL, TICKS
-from asgi_bridge.errors import ResponseIncomplete
 from asgi_bridge.testing import DISCONNECT, Exchange, ScopeOptions, body, request, scope_for, start
 from asgi_bridge.types import ASGIApp, Message
 
@@ -175,9 +174,8 @@ async def test_failures(path: str, app: ASGIApp) -> None:
 
 
 async def test_an_answer_without_an_end() -> None:
-    assert (await answer(bare, "/leaving")).body == b"first"
-    with pytest.raises(ResponseIncomplete):
-        await answer(bridged, "/leaving")
+    for app in (bare, bridged):
+        assert (await answer(app, "/leaving")).body == b"first"
 
 
 @pytest.mark.parametrize(("path", "count"), [("/short", 5), ("/long", 15)])

@@ -60,4 +60,17 @@ async def bare(scope: Scope, receive: Receive, send: Send) -> None:
             await app(scope, receive, send)
 
 
-bridged = BridgeMiddleware(bare)
+# What asks the bridge for the promise of ASGI 2.4.
+RAISING: Final[dict[str, ASGIApp]] = {
+    name: BridgeMiddleware(APPS[name], raise_on_disconnect=True)
+    for name in ("listening_ticking", "ticking", "version")
+}
+
+
+async def asking(scope: Scope, receive: Receive, send: Send) -> None:
+    """`bare`, where some applications ask the bridge for more."""
+    app = RAISING.get(scope.get("path", "").strip("/"), bare)
+    await app(scope, receive, send)
+
+
+bridged = BridgeMiddleware(asking)

@@ -99,7 +99,7 @@ CHECKS: Final[Mapping[str, Check]] = {
         ask=early.not_invited,
         protocols=("h1",),
     ),
-    "send-raises": Check(title="send raises after the disconnect", ask=leaving.send_raises),
+    "send-raises": Check(title="send raises after the disconnect, if asked to", ask=leaving.send_raises),
     "leaves-streaming": Check(
         title="client leaves while the response streams",
         ask=leaving.noticed_while_streaming,
@@ -177,7 +177,7 @@ CHECKS: Final[Mapping[str, Check]] = {
         title="HEAD of a streamed answer has none", ask=habits.no_body_for_head("three")
     ),
     "no-content": Check(title="204 has no body", ask=failing.status_of("nothing", "GET", 204)),
-    "spec-version": Check(title="app is told of ASGI 2.4", ask=habits.version),
+    "spec-version": Check(title="app that asks is told of ASGI 2.4", ask=habits.version),
     "lifespan": Check(title="lifespan passes", ask=habits.lifespan, passing=True),
     "websocket": Check(
         title="WebSocket passes", ask=habits.websocket, protocols=("h1",), passing=True

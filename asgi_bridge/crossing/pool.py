@@ -201,9 +201,7 @@ class WorkerPool:
         """Whether the pool has been closed."""
         return self._crew.closed
 
-    def close(
-        self, timeout: float = DEFAULT_CLOSE_TIMEOUT, *, until_needed: bool = False
-    ) -> None:
+    def close(self, timeout: float = DEFAULT_CLOSE_TIMEOUT, *, until_needed: bool = False) -> None:
         """Take no more jobs, refuse the waiting ones, let the running ones end.
 
         Args:

@@ -98,6 +98,8 @@ class Conversation(Passing):
         if gate.phase is COMPLETE or self.intake.client_gone:
             if self.intake.has_reader and self.intake.broken_off:
                 self.intake.log_departure(self.intake.gone_error())
+            if self._cut is not None and not (self.whole or self.intake.client_gone):
+                raise self._cut.with_traceback(None)
             return
         if isinstance(refusal, ServerShutdown) and gate.phase in _UNSENT:
             await self._refuse(refusal)  # it was told that the client left, and stopped

@@ -25,7 +25,13 @@ import anyio
 
 from ..crossing.portal import Running
 from ..crossing.turns import TakesTurns
-from ..errors import BridgeError, ClientDisconnected, ServerShutdown, tells_of_leaving
+from ..errors import (
+    BridgeError,
+    ClientDisconnected,
+    ResponseIncomplete,
+    ServerShutdown,
+    tells_of_leaving,
+)
 from ..intake import Intake
 from ..limits import asked_for
 from ..protocol.pieces import cuts
@@ -76,6 +82,7 @@ class Passing(TakesTurns):
     _stops = False  # it is stopped when the client leaves
     _listener: Running | None = None  # begins to listen for a stream that goes on for a while
     _watches = False  # it has begun
+    _streamed = False  # a message of the body has been passed on, and more are to come
     _unheard = False  # a message of the body came after the client had left
     _cut: BaseException | None = None  # why the exchange was aborted
     _late = False  # the last message, which goes out even so, began after that
@@ -168,7 +175,7 @@ class Passing(TakesTurns):
             if is_body:
                 self._stop()
         elif is_body and more_body:
-            again = self._unheard or self.gate.phase is STREAMING
+            again = self._unheard or self._streamed
             self._unheard = True
             if again and not intake.listened and intake.portal.task() is self.task:
                 self._raise_gone()
@@ -228,6 +235,7 @@ class Passing(TakesTurns):
             await self._forward(released)
         else:
             await self._forward_patiently(released)
+        self._streamed = self._streamed or released[-1]["type"] == "http.response.body"
         if self._owes_turn(len(released[-1].get("body", b""))):
             await intake.portal.checkpoint()
 
@@ -270,10 +278,12 @@ class Passing(TakesTurns):
         # counts its own, and twice would be never odd.
         counts = intake.sends % 2 == 0
         intake.sends += counts
+        started = False
         try:
             for each in released:
                 if len(each.get("body", b"")) <= intake.limits.message_bytes:
                     await self.send_to(each)
+                    started = True
                 elif each.get("more_body"):
                     self._pieces = intake.portal.spawn(partial(self._send_apart, each))
                     await self._finish_pieces()
@@ -282,6 +292,13 @@ class Passing(TakesTurns):
         except OSError as error:
             if tells_of_leaving(error, promised=intake.server_raises):
                 intake.client_left(error)
+            raise
+        except Exception:
+            raise
+        except BaseException:  # cancelled
+            if not started and released[0]["type"] == "http.response.start":
+                over = ResponseIncomplete("the send of the response's start was cancelled")
+                self._cut = self._cut or over
             raise
         finally:
             intake.sends += counts

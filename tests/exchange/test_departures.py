@@ -417,7 +417,6 @@ async def test_failure_of_a_stream_is_the_application_s(error: Exception, stage:
         if stage == "after it":
             yield b"part one\n"
         raise error
-        yield b""
 
     async def endpoint(request: Request) -> Response:
         await request.body()

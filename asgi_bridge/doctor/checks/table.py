@@ -99,7 +99,9 @@ CHECKS: Final[Mapping[str, Check]] = {
         ask=early.not_invited,
         protocols=("h1",),
     ),
-    "send-raises": Check(title="send raises after the disconnect, if asked to", ask=leaving.send_raises),
+    "send-raises": Check(
+        title="send raises after the disconnect, if asked to", ask=leaving.send_raises
+    ),
     "leaves-streaming": Check(
         title="client leaves while the response streams",
         ask=leaving.noticed_while_streaming,

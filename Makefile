@@ -16,7 +16,7 @@ help:
 	@echo "make test    formatting, lint, types, tests, coverage"
 	@echo "make etl     the ETL server's checks on every server in every mode"
 	@echo "make matrix  every server and framework with and without the bridge, and the page about it"
-	@echo "make suites  the test suites of Starlette and FastAPI, without the bridge and behind it"
+	@echo "make suites  the test suites of frameworks and their like, without the bridge and behind it"
 	@echo "make bench   speed and memory against today's peers"
 	@echo "make soak    half an hour of mixed traffic with faults, and the abuse tests in full"
 	@echo "make clean   remove what the others made"

@@ -1,15 +1,14 @@
-"""Run the frameworks' own test suites without the bridge and behind it, and compare test by test.
+"""Run other packages' own tests without the bridge and behind it, and compare test by test.
 
-Everything that is fetched or made lies below `.suites` and `.venv-suites`: the source archives, as
-the package index has them, what they unpack to, an environment for each, and the reports. Only the
-standard library is needed to run this.
+Everything that is fetched or made lies below `.suites` and `.venv-suites`: for each suite the
+archive of its source, what that unpacks to, an environment, and the reports. Only the standard
+library is needed to run this, and git for the sources that the package index has not.
 """
 
 import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,9 +43,13 @@ def main(names: Sequence[str]) -> int:
 
 def compared(suite: Suite) -> bool:
     """Run one suite twice, say what differs, and return whether all that does is listed."""
-    say(f"{suite.name} {suite.version}: fetching and installing")
-    source = unpacked(suite, fetched(suite))
-    python = installed(suite, source)
+    say(f"{suite.name}: fetching and installing {suite.source}")
+    try:
+        source = unpacked(suite, fetched(suite))
+        python = installed(suite, source)
+    except subprocess.SubprocessError as error:  # the other suites may be had
+        say(f"{suite.name}: not run, {error}")
+        return False
     without = outcomes(suite, source, python, behind=False)
     behind = outcomes(suite, source, python, behind=True)
     listed = listed_in((HERE / f"{suite.name}.txt").read_text())
@@ -61,35 +64,32 @@ def summary(suite: Suite, without: Outcomes, behind: Outcomes) -> str:
     counts = ", ".join(f"{count} {kind}" for kind, count in Counter(without.values()).items())
     differ = sum(behind.get(name) != outcome for name, outcome in without.items())
     return (
-        f"{suite.name} {suite.version}: {len(without)} tests, without the bridge {counts}; "
+        f"{suite.name}: {len(without)} tests, without the bridge {counts}; "
         f"behind it {differ} differ"
     )
 
 
 def fetched(suite: Suite) -> Path:
-    """The source archive."""
-    archive = PLACE / f"{suite.folder}.tar.gz"
-    if not archive.exists():
-        command: Command = [
-            "download",
-            "--quiet",
-            "--no-deps",
-            "--no-binary",
-            suite.name,
-            "--dest",
-            PLACE,
-        ]
-        pip(sys.executable, *command, f"{suite.name}=={suite.version}")
-    return archive
+    """The archive of the source, which is downloaded once."""
+    place = PLACE / suite.name / "archive"
+    stamp = place / ".source"
+    if not stamp.exists() or stamp.read_text() != suite.source:
+        shutil.rmtree(place, ignore_errors=True)
+        pip(
+            sys.executable,
+            *("download", "--quiet", "--no-deps", "--no-binary", ":all:"),
+            *("--dest", place, suite.source),
+        )
+        stamp.write_text(suite.source)
+    return next(each for each in place.iterdir() if each != stamp)
 
 
 def unpacked(suite: Suite, archive: Path) -> Path:
     """The archive's content, as it came: nothing is left of the last run."""
-    source = PLACE / suite.folder
-    shutil.rmtree(source, ignore_errors=True)
-    with tarfile.open(archive) as tar:
-        tar.extractall(PLACE, filter="data")
-    return source
+    place = PLACE / suite.name / "source"
+    shutil.rmtree(place, ignore_errors=True)
+    shutil.unpack_archive(archive, place, filter=None if archive.suffix == ".zip" else "data")
+    return next(place.iterdir())
 
 
 def installed(suite: Suite, source: Path) -> Path:
@@ -100,8 +100,8 @@ def installed(suite: Suite, source: Path) -> Path:
     if not stamp.exists() or stamp.read_text() != wanted:
         call(sys.executable, "-m", "venv", "--clear", environment)
         pip(python, "install", "--quiet", "--upgrade", "pip>=25.1")  # the first that knows groups
-        group = f"{source / 'pyproject.toml'}:{suite.group}"
-        pip(python, "install", "--quiet", "--editable", ROOT, *suite.installed, "--group", group)
+        groups = (f"--group={source / 'pyproject.toml'}:{group}" for group in suite.groups)
+        pip(python, "install", "--quiet", "--editable", ROOT, *suite.requirements, *groups)
         stamp.write_text(wanted)
     return python
 
@@ -112,26 +112,21 @@ def outcomes(suite: Suite, source: Path, python: Path, *, behind: bool) -> Outco
     Raises:
         RuntimeError: it did not run.
     """
-    name = f"{suite.name}-{'behind' if behind else 'without'}"
-    report, log = PLACE / f"{name}.xml", PLACE / f"{name}.log"
+    name = "behind" if behind else "without"
+    report, log = (PLACE / suite.name / f"{name}.{kind}" for kind in ("xml", "log"))
     report.unlink(missing_ok=True)
-    say(f"{suite.name} {suite.version}: {'behind' if behind else 'without'} the bridge")
+    (PLACE / "pytest.ini").touch()  # or a suite without a configuration would find ours
+    say(f"{suite.name}: {name} the bridge")
     command: Command = [
-        python,
-        "-m",
-        "pytest",
-        "-q",
-        "--numprocesses",
-        WORKERS,
-        "-p",
-        "no:cacheprovider",
+        *(python, "-m", "pytest", "-q", "--rootdir", ".", "--numprocesses", WORKERS),
+        *("-p", "no:cacheprovider", "-o", "junit_family=xunit1", "--junitxml", report),
+        *suite.arguments,
+        *(("-p", suite.bridge) if behind else ()),
     ]
-    command += ["-o", "junit_family=xunit1", "--junitxml", report]
-    command += ["-p", "wrapping"] if behind else []
     with log.open("w") as output:
         status = subprocess.run(
             command,
-            cwd=source,
+            cwd=source / suite.folder,
             env={**os.environ, "PYTHONPATH": str(HERE / "plugin")},
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -1,7 +1,8 @@
 """The runner, with a suite of two tests; nothing is fetched."""
 
+import shutil
+import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -9,27 +10,31 @@ import pytest
 from . import run
 from .settings import SUITES, Suite
 
-SUITE = Suite("small", "1", (), "tests")
+SUITE = Suite("small", "small==1", (), folder="inner", arguments=("-k", "not never"))
 TESTS = """
-import os, sys
+import sys
 
 def test_same() -> None:
     pass
 
 def test_other() -> None:
     assert "wrapping" not in sys.modules
+
+def test_never() -> None:
+    assert False
 """
 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the runner has its files: an archive that is there, and an environment that is made."""
-    source = tmp_path / "made" / SUITE.folder
-    source.mkdir(parents=True)
-    (source / "test_small.py").write_text(TESTS)
-    (source / "pytest.ini").write_text("[pytest]\n")
-    with tarfile.open(tmp_path / f"{SUITE.folder}.tar.gz", "w:gz") as tar:
-        tar.add(source, SUITE.folder)
+    source = tmp_path / "small-1"
+    (source / SUITE.folder).mkdir(parents=True)
+    (source / SUITE.folder / "test_small.py").write_text(TESTS)
+    archive = tmp_path / SUITE.name / "archive"
+    archive.mkdir(parents=True)
+    (archive / ".source").write_text(SUITE.source)
+    shutil.make_archive(str(archive / "small-1"), "gztar", tmp_path, source.name)
     monkeypatch.setattr(run, "PLACE", tmp_path)
     monkeypatch.setattr(run, "WORKERS", "0")
     monkeypatch.setattr(run, "SUITES", {SUITE.name: SUITE})
@@ -52,7 +57,7 @@ def test_difference_that_is_not_listed(listed: Path, capfd: pytest.CaptureFixtur
     assert run.main([]) == 1
     told = capfd.readouterr().out.splitlines()
     assert told[-2:] == [
-        "small 1: 2 tests, without the bridge 2 passed; behind it 1 differ",
+        "small: 2 tests, without the bridge 2 passed; behind it 1 differ",
         "test_small.py::test_other: passed without the bridge, failure behind it",
     ]
 
@@ -65,12 +70,36 @@ def test_difference_that_is_listed(listed: Path, capfd: pytest.CaptureFixture[st
 
 def test_suite_that_does_not_exist(capfd: pytest.CaptureFixture[str]) -> None:
     assert run.main(["starlette", "x"]) == 2
-    assert capfd.readouterr().out == "no such suite: x; there are: starlette, fastapi\n"
+    assert capfd.readouterr().out == f"no such suite: x; there are: {', '.join(SUITES)}\n"
+
+
+def test_suite_that_cannot_be_had(
+    listed: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def unreachable(suite: Suite) -> Path:
+        raise subprocess.CalledProcessError(1, "pip")
+
+    monkeypatch.setattr(run, "SUITES", {"far": Suite("far", "far==1", ()), SUITE.name: SUITE})
+    fetched = run.fetched
+    monkeypatch.setattr(run, "fetched", lambda s: fetched(s) if s is SUITE else unreachable(s))
+    assert run.main([]) == 1
+    told = capfd.readouterr().out
+    assert "far: not run" in told
+    assert "small: 2 tests" in told  # the others are run all the same
+
+
+@pytest.mark.parametrize("kind", ["gztar", "zip"])
+def test_archive_is_unpacked_anew(place: Path, kind: str) -> None:
+    archive = shutil.make_archive(str(place / "again"), kind, place, "small-1")
+    source = run.unpacked(SUITE, Path(archive))
+    (source / "left").touch()
+    assert run.unpacked(SUITE, Path(archive)) == source
+    assert [each.name for each in source.iterdir()] == [SUITE.folder]
 
 
 def test_suite_that_does_not_run(listed: Path, place: Path) -> None:
-    source = run.unpacked(SUITE, place / f"{SUITE.folder}.tar.gz")
-    (source / "test_small.py").write_text("import nothing_of_this_name")
+    source = run.unpacked(SUITE, run.fetched(SUITE))
+    (source / SUITE.folder / "test_small.py").write_text("import nothing_of_this_name")
     with pytest.raises(RuntimeError, match="pytest ended with"):
         run.outcomes(SUITE, source, Path(sys.executable), behind=False)
 

@@ -39,16 +39,21 @@ class Limits:
             to it, larger ones split.
         max_body_bytes: the longest request body accepted, None for any.
         duplex: "auto" takes the body of a client that writes before it reads into a spool on
-            disk, once neither side has moved for `stall_timeout`. "full" never does: for clients
-            that are known to read while they write. "half" sends nothing of a response that
-            streams until the client has sent all of its request.
+            disk, once neither side has moved for `stall_timeout`; and behind a proxy on HTTP/1 it
+            holds a response that streams while the request keeps coming. "full" does neither: for
+            clients that are known to read while they write. "half" sends nothing of a response
+            that streams until the client has sent all of its request.
         stall_timeout: see `duplex`.
         spool_max_bytes: most bytes of one request on disk, in the spool of `duplex` and in the
             temporary file of a spooled reader; each.
         spool_directory: where the spool of `duplex` is; None for the system's place for temporary
             files.
-        read_timeout: longest wait for the next request bytes, None for no limit.
+        read_timeout: longest wait for the next request bytes, None for no limit. The default holds
+            for handlers and for readers from `open_body`, which hold a thread; an application has
+            no limit unless one is set. So it is with `write_timeout` and `min_body_rate`.
         write_timeout: longest wait for the client to take response bytes, None for no limit.
+        hold_timeout: how long the start of an application's response is held for its body, None
+            for as long as it takes.
         total_timeout: longest time of the whole exchange, None for no limit.
         min_body_rate: least bytes a second at which a request body comes, counted over the time
             that its reader waits for it; None for no limit. An application that reads the body

@@ -4,6 +4,7 @@ import asyncio
 import types
 from asyncio import current_task
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from functools import partial
 from typing import Any, Final
 
 from .portal import Portal, Running, RunningHere
@@ -20,6 +21,7 @@ class AsyncioPortal(Portal):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self.loop = loop
+        self.task = partial(current_task, loop)
         self._lingers: set[Callable[[], None]] = set()  # loop thread only
         # asyncio itself holds a task that waits by a weak reference only
         self._free: set[asyncio.Task[None]] = set()  # loop thread only
@@ -50,9 +52,6 @@ class AsyncioPortal(Portal):
             self.loop.call_soon(callback)
         except RuntimeError:
             callback()  # the loop is closed
-
-    def task(self) -> object:
-        return current_task(self.loop)
 
     def checkpoint(self) -> Awaitable[None]:
         return _bare_yield()

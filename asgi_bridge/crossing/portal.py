@@ -41,10 +41,13 @@ class Portal(ABC):
     Attributes:
         thread_id: `threading.get_ident()` of the loop's thread.
         shutdown: the exchanges that run there, and when they have to end.
+        task: gives the running task, for comparing; loop thread only.
         look_is_due: `look_soon` has been called, and it has yet to come.
         broken_uploads: when the log may show another upload that broke off.
         stopped_bodies: when it may say again why a body stands still.
     """
+
+    task: Callable[[], object]
 
     def __init__(self) -> None:
         self.thread_id = threading.get_ident()
@@ -86,10 +89,6 @@ class Portal(ABC):
     def soon(self, callback: Callable[[], object]) -> None:
         """`post`, for callers on the loop's own thread: the callback runs with the next turn."""
         self.post(callback)
-
-    @abstractmethod
-    def task(self) -> object:
-        """The running task, for comparing; loop thread only."""
 
     @abstractmethod
     def checkpoint(self) -> Awaitable[None]:

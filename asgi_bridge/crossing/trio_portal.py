@@ -30,6 +30,7 @@ class TrioPortal(Portal):
 
     def __init__(self, token: trio.lowlevel.TrioToken) -> None:
         super().__init__()
+        self.task = trio.lowlevel.current_task
         self._token = token
 
     def _call_soon_threadsafe(self, callback: Callable[[], object]) -> None:
@@ -37,9 +38,6 @@ class TrioPortal(Portal):
             self._token.run_sync_soon(callback)
         except trio.RunFinishedError:
             pass
-
-    def task(self) -> object:
-        return trio.lowlevel.current_task()
 
     async def checkpoint(self) -> None:
         # Twice: trio runs a batch in a random order, so after one the others may yet have to run.

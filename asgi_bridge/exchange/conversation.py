@@ -98,8 +98,6 @@ class Conversation(Passing):
         if gate.phase is COMPLETE or self.intake.client_gone:
             if self.intake.has_reader and self.intake.broken_off:
                 self.intake.log_departure(self.intake.gone_error())
-            if self._cut is not None and not (self.whole or self.intake.client_gone):
-                raise self._cut.with_traceback(None)
             return
         if isinstance(refusal, ServerShutdown) and gate.phase in _UNSENT:
             await self._refuse(refusal)  # it was told that the client left, and stopped
@@ -173,8 +171,10 @@ class Conversation(Passing):
                 return True
         for reason in (self._cut, refusal):
             if reason is not None and is_departure(error, of=reason):
-                del error  # that may be it, and holds this frame then
-                raise reason.with_traceback(None) from None  # whatever a framework made of it
+                try:
+                    raise reason.with_traceback(None) from None  # whatever a framework made of it
+                finally:
+                    del error, reason, refusal  # they hold this frame
         departure = is_departure(error) or error is intake.leaving
         if intake.knows_of_leaving and departure:
             intake.log_departure(intake.gone_error())

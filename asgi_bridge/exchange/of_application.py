@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from ..crossing.forks import RenewedLock
 from ..crossing.portal import Portal
-from ..errors import ExchangeOver, ServerShutdown, tells_of_leaving
+from ..errors import ServerShutdown, tells_of_leaving
 from ..identity import SameWhenCopied
 from ..intake import SCOPE_KEY, Intake
 from ..limits import Limits
@@ -71,7 +71,6 @@ class AppExchange(SameWhenCopied):
         "_limits",
         "_outer",
         "_raises",
-        "_readers",
         "_scope",
         "_send_to",
         "_sending",
@@ -113,22 +112,19 @@ class AppExchange(SameWhenCopied):
         self._sending: object | None = None  # where that is done, while it is
         self.sent = False  # all of the response
         self._asgi: AsgiOfUnreadBody | None = None  # in the scope, where that is not the server's
-        self._outer: object = None  # what stood in the scope in our place
-        self._task: object = None  # that the application was called in
-        self._readers: tuple[Intake, ...] = ()  # of bodies that come from somebody in between
 
     # Its course.
 
     def call(self, app: Any) -> Awaitable[Any]:
         """Call the application; to be awaited. It raises what `Conversation.call` does."""
         scope, portal = self._scope, self.portal
-        self._outer = scope.get(SCOPE_KEY)
+        self._outer: object = scope.get(SCOPE_KEY)  # what stood there in our place
         scope[SCOPE_KEY] = self
         if self._raises or may_have_body(scope):
             self._short = False  # it may have to be stopped
             self._tell_of_asgi(scope)
         portal.shutdown.add(self)
-        self._task = portal.task()
+        self._task: object = portal.task()  # that the application is called in
         if self._short and scope["method"] != "HEAD":
             called: Awaitable[Any] = app(scope, self.receive, self.send)
             return called
@@ -172,28 +168,22 @@ class AppExchange(SameWhenCopied):
     def leave(self) -> Awaitable[None] | None:
         """The exchange is over, however it ended; what there is to be awaited."""
         self.portal.shutdown.discard(self)
-        self._restore(SCOPE_KEY, self, self._outer)
+        scope, self._task = self._scope, None
+        # what stood there before, unless somebody else has put something there
+        if scope.get(SCOPE_KEY) is self:
+            if self._outer is None:
+                del scope[SCOPE_KEY]
+            else:
+                scope[SCOPE_KEY] = self._outer
         if self._asgi is not None:
-            self._restore("asgi", self._asgi, self._asgi.own)
-        self._task = None
-        if self._intake is None and not self._readers:
-            return None
-        return self._close()
-
-    def _restore(self, key: str, ours: object, before: object) -> None:
-        """Put back into the scope what stood there, if that is still ours to do."""
-        if self._scope.get(key) is not ours:
-            return
-        if before is None:
-            del self._scope[key]
-        else:
-            self._scope[key] = before
-
-    async def _close(self) -> None:
-        readers, self._readers = self._readers, ()
-        for each in readers:
-            await each.close(ExchangeOver("the exchange is over"))
-        await self._converse().close()
+            own = self._asgi.own
+            if scope.get("asgi") is not self._asgi:
+                pass
+            elif own is None:
+                del scope["asgi"]
+            else:
+                scope["asgi"] = own
+        return None if self._intake is None else self._converse().close()
 
     @property
     def outcome(self) -> Outcome:
@@ -247,10 +237,7 @@ class AppExchange(SameWhenCopied):
             receive: as above.
             limits: for its reader.
         """
-        intake = Intake.claimed(scope, receive, limits, self.portal)
-        with _making.lock:
-            self._readers = (*self._readers, intake)
-        return intake
+        return self.intake.read_through(Intake.claimed(scope, receive, limits, self.portal))
 
     async def receive(self) -> Message:
         """The application's `receive`, see `Intake.receive`."""

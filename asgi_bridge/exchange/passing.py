@@ -85,6 +85,7 @@ class Passing(TakesTurns):
     _streamed = False  # a message of the body has been passed on, and more are to come
     _unheard = False  # a message of the body came after the client had left
     _cut: BaseException | None = None  # why the exchange was aborted
+    _torn = False  # the start's send was cancelled, and nobody can know what the server has of it
     _late = False  # the last message, which goes out even so, began after that
 
     def __init__(self, intake: Intake, send: Send, *, method: str, strict: bool) -> None:
@@ -98,6 +99,7 @@ class Passing(TakesTurns):
         Raises:
             ClientDisconnected: the client is known to be gone, and the application was promised to
                 hear of it, or would go on for ever; nothing was passed on.
+            ResponseIncomplete: the start's send was cancelled, so nothing can follow it.
             ResponseOrderError: ASGI does not allow this message now; nothing was passed on.
             LengthMismatch: it breaks the promise of the content-length; nothing was passed on.
             WriteTimeout: the client took nothing for `Limits.write_timeout` seconds, if asked for.
@@ -112,6 +114,8 @@ class Passing(TakesTurns):
             else:
                 line = None
         try:
+            if self._torn:
+                raise ResponseIncomplete("the send of the response's start was cancelled")
             if self._pieces is not None:
                 await self._finish_pieces()
             if message["type"] == "http.response.start":
@@ -297,8 +301,7 @@ class Passing(TakesTurns):
             raise
         except BaseException:  # cancelled
             if not started and released[0]["type"] == "http.response.start":
-                over = ResponseIncomplete("the send of the response's start was cancelled")
-                self._cut = self._cut or over
+                self._torn = self._cut is None
             raise
         finally:
             intake.sends += counts

@@ -27,6 +27,7 @@ class Afterwards(Pump):
     """
 
     _drained = False  # as far as the limits allow
+    nested: "tuple[Afterwards, ...]" = ()  # that take in what somebody in between makes of ours
 
     # What waits for the body without reading it.
 
@@ -106,6 +107,9 @@ class Afterwards(Pump):
             failed: whether the server has to cut it, see `_sweep`.
         """
         self._response_complete = True
+        for each in self.nested:
+            await each.close(error)
+        self.nested = ()
         self.break_reader(error)
         if (pump := self._pump) is not None:
             pump.cancel()

@@ -299,6 +299,15 @@ class Intake(Afterwards, SameWhenCopied):
         intake._body = RequestBody(framing.length, limits.max_body_bytes)
         return intake
 
+    def read_through(self, other: "Intake") -> "Intake":
+        """Have another intake end with this one; any thread.
+
+        It takes in what somebody in between makes of what ours gives.
+        """
+        with _claiming.lock:
+            self.nested = (*self.nested, other)
+        return other
+
     def withhold(self) -> None:
         """Keep the body for a reader, if nobody has asked for it yet."""
         with _claiming.lock:

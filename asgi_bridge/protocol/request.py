@@ -197,11 +197,10 @@ def may_have_body(scope: Scope) -> bool:
 
     A POST is sent with a length, if of 0; where none is left, something in between took it away.
     """
-    if announces_body(scope):
-        return True
-    if scope["method"] in _WITHOUT_CONTENT:
-        return False
-    return all(name != b"content-length" for name, _ in scope.get("headers", ()))
+    for name, _ in scope.get("headers", ()):
+        if name in _OF_CONTENT:
+            return announces_body(scope)
+    return scope["method"] not in _WITHOUT_CONTENT
 
 
 # What proxies add to a request (RFC 9110, 7.6.3; RFC 7239; the rest by custom).

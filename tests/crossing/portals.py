@@ -23,9 +23,6 @@ class HandTurned(Portal):
         for _ in range(len(self.wakes)):
             self.wakes.popleft()()
 
-    def task(self) -> object:
-        raise NotImplementedError
-
     async def checkpoint(self) -> None:
         raise NotImplementedError
 

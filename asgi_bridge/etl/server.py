@@ -284,7 +284,8 @@ def most_connections() -> int:
     """As many connections as the process may have open."""
     import resource
 
-    return max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
 def source_files(kind: type) -> Iterable[str]:

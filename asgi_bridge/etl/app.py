@@ -9,7 +9,7 @@ from asgi_bridge import BridgeMiddleware, Request, Response, WorkerPool, handler
 
 from .asgi import ASGIApp, Receive, Scope, Send, header_of, respond
 from .client import Client
-from .delivery import hop_of
+from .delivery import hop_of, vouched_for
 from .errors import Refused, refused_for
 from .fqn import sanitize_fqn
 from .pipeline import compose_upstream_url, parse_etl_pipeline
@@ -107,6 +107,8 @@ class ETLApp:
             return
         try:
             task = self._task(method, path, scope)
+            if task.hop is not None:
+                task = task._replace(hop=await vouched_for(task.hop, self._settings))
         except Exception as error:
             refused = refused_for(error)
             assert isinstance(refused, Refused), "nobody has left yet"

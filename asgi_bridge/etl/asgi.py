@@ -19,6 +19,12 @@ def header_of(scope: Scope, wanted: bytes) -> str:
     return ""
 
 
+def announces_body(scope: Scope) -> bool:
+    """Whether a request's head says that a body follows."""
+    length = header_of(scope, b"content-length")
+    return length not in ("", "0") or bool(header_of(scope, b"transfer-encoding"))
+
+
 async def start_response(send: Send, status: int, headers: Mapping[str, str]) -> None:
     """Send a response's head."""
     raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]

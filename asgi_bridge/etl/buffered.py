@@ -16,7 +16,7 @@ from asgi_bridge import ClientDisconnected
 from .answers import Answer, Relay, answer_of
 from .asgi import Receive, Scope, Send, respond, send_chunk, start_response
 from .client import Client
-from .delivery import Courier, Hop, deliver, vouched_for
+from .delivery import Courier, Hop, deliver
 from .errors import Refused
 from .objects import Room, discard_body, whole, whole_body
 from .reports import report
@@ -67,13 +67,13 @@ class BufferedServing:
             RuntimeError: it needs another host, and the event loop is not asyncio's.
         """
         try:
-            hop = None if task.hop is None else await vouched_for(task.hop, self._settings)
             made = await self._made(task, scope, receive)
+            hop = task.hop
             if hop is None:
                 await self._answer(made, send)
                 return
             answer = await unless_gone(
-                receive, lambda: self.deliver(task.job.path, hop, made.content, send)
+                receive, partial(self.deliver, task.job.path, hop, made.content, send)
             )
         except Refused as refused:
             answer = answer_of(refused)

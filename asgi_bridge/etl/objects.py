@@ -17,7 +17,7 @@ from anyio.lowlevel import current_token
 
 from asgi_bridge import ClientDisconnected
 
-from .asgi import Receive, Scope, header_of
+from .asgi import Receive, Scope, announces_body
 from .errors import Refused
 
 SMALL: Final = 1024 * 1024  # bytes
@@ -105,9 +105,7 @@ async def whole(parts: AsyncIterator[bytes], room: Room, stack: AsyncExitStack) 
 
 async def discard_body(scope: Scope, receive: Receive) -> None:
     """Take in a body that nobody wants, where the request has one."""
-    if header_of(scope, b"content-length") in ("", "0") and not header_of(
-        scope, b"transfer-encoding"
-    ):
+    if not announces_body(scope):
         return
     while (message := await receive())["type"] != _DISCONNECT and message.get("more_body"):
         pass

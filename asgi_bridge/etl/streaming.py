@@ -18,16 +18,17 @@ import anyio
 from asgi_bridge import BridgeMiddleware, HandlerApp
 
 from .answers import Answer, Relay, answer_of
-from .asgi import Message, Receive, Scope, Send
+from .asgi import Receive, Scope, Send, announces_body
 from .client import Client
-from .delivery import Courier, Hop, Run, deliver, vouched_for
+from .delivery import Courier, Hop, Run, deliver
 from .errors import Refused
 from .reports import report
 from .settings import Settings
 from .sinks import Sink
 from .sources import Caller, NoBody, upstream
 from .task import Task
-from .transform import JOB, Job
+from .transform import JOB
+from .watching import Ear
 
 _TASK: Final = "asgi_bridge.etl.task"
 
@@ -68,7 +69,11 @@ class StreamingServing:
             await self._bridged({**scope, _TASK: task, JOB: task.job}, receive, send)
         else:
             job = task.job
-            await self._work({**scope, JOB: job}, noting_departure(receive, job), send)
+            ear = Ear(receive, job, announced=announces_body(scope))
+            try:
+                await self._work({**scope, JOB: job}, ear, send)
+            finally:
+                ear.close()
 
     async def _watched(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a task for as long as its caller is there."""
@@ -99,8 +104,7 @@ class StreamingServing:
                 async with upstream(self._client, task.url, foreign=task.foreign) as source:
                     await self._pull(source.scope(scope), source.receive, send)
                 return
-            hop = await vouched_for(task.hop, self._settings)
-            answer = await self._deliver(task, hop, caller, scope, send)
+            answer = await self._deliver(task, task.hop, caller, scope, send)
             caller.leave_body()
         except Refused as refused:
             answer = answer_of(refused)
@@ -134,15 +138,3 @@ class StreamingServing:
 async def run_into(work: HandlerApp, scope: Scope, receive: Receive, sink: Sink) -> None:
     """Run an inner exchange into a sink."""
     await work(scope, receive, sink.send)
-
-
-def noting_departure(receive: Receive, job: Job) -> Receive:
-    """A `receive` that tells a job of the caller's leaving."""
-
-    async def noted() -> Message:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            job.gone = True
-        return message
-
-    return noted

@@ -11,7 +11,8 @@ import anyio
 
 from asgi_bridge import ClientDisconnected
 
-from .asgi import Receive
+from .asgi import Message, Receive
+from .transform import Job
 
 T = TypeVar("T")
 
@@ -92,3 +93,72 @@ async def until_gone(receive: Receive) -> None:
     """Wait until a caller has left."""
     while (await receive())["type"] != _DISCONNECT:
         pass  # the rest of a body that nobody wants
+
+
+class Ear:
+    """The `receive` of a streaming exchange, which tells its job of the caller's leaving.
+
+    The bridge listens for that once a response has begun. Output may be held back for long before.
+
+    Args:
+        receive: the server's. There is never more than one call of it at a time.
+        job: told.
+        announced: whether the request has a body.
+
+    Threads: an event loop's. On trio nobody listens.
+    """
+
+    def __init__(self, receive: Receive, job: Job, *, announced: bool) -> None:
+        self._receive = receive
+        self._job = job
+        self._asked = False  # whether somebody waits in the server's receive()
+        self._listening: asyncio.Task[Message] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        if not announced:
+            self._listen_soon()
+
+    async def __call__(self) -> Message:
+        if self._job.gone:
+            return {"type": _DISCONNECT}
+        if self._listening is not None:
+            return await asyncio.shield(self._listening)
+        message = await self._hear()
+        if message["type"] != _DISCONNECT and not message.get("more_body"):
+            self._listen_soon()
+        return message
+
+    async def _hear(self) -> Message:
+        self._asked = True
+        try:
+            message = await self._receive()
+        finally:
+            self._asked = False
+        if message["type"] == _DISCONNECT:
+            self._job.gone = True
+        return message
+
+    def _listen_soon(self) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        if self._timer is None:
+            self._timer = loop.call_later(LISTEN_AFTER, self._listen, loop)
+
+    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._asked:
+            self._listening = loop.create_task(self._hear())
+            self._listening.add_done_callback(take_notice)
+
+    def close(self) -> None:
+        """The exchange is over."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._listening is not None:
+            self._listening.cancel()
+
+
+def take_notice(task: asyncio.Task[Message]) -> None:
+    """Let a failure of `receive` be the business of those who wait for it."""
+    if not task.cancelled():
+        task.exception()

@@ -10,7 +10,7 @@ import inspect
 import logging
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ..types import ASGIApp
 from .errors import CommandError, tell
@@ -35,17 +35,20 @@ PYTHONS_SWITCH_INTERVAL = 0.005
 CANCELLATION_LOGGERS = ("asyncio", "uvicorn.error")
 
 
-@functools.cache
 def load_app(settings: Settings) -> ASGIApp:
     """Load the target and make an app of it, once per process.
 
     Raises:
         CommandError: whatever is wrong with the target.
     """
-    target = parse_target(settings.target)
-    loaded = load_object(target, app_dir=Path(settings.app_dir))
-    name = settings.target
-    if settings.factory:
+    return load_target(settings.target, settings.app_dir, settings.factory)
+
+
+@functools.cache
+def load_target(name: str, app_dir: str, factory: bool) -> ASGIApp:
+    target = parse_target(name)
+    loaded = load_object(target, app_dir=Path(app_dir))
+    if factory:
         if not callable(loaded) or inspect.iscoroutinefunction(loaded):
             raise CommandError(f"--factory: {name} is not a plain function or class")
         loaded = calling_user_code(f"calling {name}", loaded)
@@ -82,8 +85,19 @@ def take_turns() -> None:
 
 def ws_max_bytes_of(app: ASGIApp) -> int:
     """The longest WebSocket message to allow: what the app says, else what servers usually do."""
+    return int(wish_of(app, "ws_max_bytes", WS_MAX_BYTES))
+
+
+def preferred_server_of(app: ASGIApp) -> str | None:
+    """The server that the app says it is served best by."""
+    name = wish_of(app, "preferred_server", None)
+    return None if name is None else str(name)
+
+
+def wish_of(app: ASGIApp, name: str, default: Any) -> Any:
+    """What an app says of how to serve it."""
     wrapped = getattr(app, "app", app)  # what a BridgeMiddleware is around
-    return int(getattr(wrapped, "ws_max_bytes", WS_MAX_BYTES))
+    return getattr(wrapped, name, default)
 
 
 def app_answering(error: CommandError) -> ASGIApp:

@@ -45,7 +45,8 @@ class Answer:
 def answer_of(refused: Refused) -> Answer:
     """A refusal as an answer."""
     body = refused.detail.encode()
-    return Answer(refused.status_code, body, dict(refused.headers), refused.reason)
+    reason = "" if refused.told else refused.reason
+    return Answer(refused.status_code, body, dict(refused.headers), reason)
 
 
 def length_header(size: int) -> dict[str, str]:

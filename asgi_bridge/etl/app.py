@@ -46,8 +46,10 @@ class ETLApp:
         logger: where refusals go.
     """
 
-    # Which server `asgi-bridge serve` takes where none is named.
+    # For `asgi-bridge serve`: the server to take where none is named, and that no bridge is needed
+    # around us: what streams has one, and all else is whole before it is answered.
     preferred_server: Final = "uvicorn"
+    needs_no_bridge: Final = True
 
     def __init__(
         self,
@@ -69,17 +71,22 @@ class ETLApp:
         self._logger = logger
         self._refuse = handler(refuse, pool=pool)
         self._alive = BridgeMiddleware(self._live)  # which hears of the server's shutdown
-        self._outermost: ASGIApp = self._serve
+        self._outermost: ASGIApp | None = None  # what was added with add_middleware
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
-        await self._outermost(scope, receive, send)
+        if self._outermost is not None:
+            await self._outermost(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+        else:
+            await self._serve(scope, receive, send)
 
     def add_middleware(
         self, middleware: Callable[..., ASGIApp], *args: Any, **options: Any
     ) -> None:
         """Put an ASGI middleware around all that has been added before; as Starlette does."""
-        self._outermost = middleware(self._outermost, *args, **options)
+        self._outermost = middleware(self._outermost or self._serve, *args, **options)
 
     def __getattr__(self, name: str) -> NoReturn:
         if name in _ROUTES:

@@ -14,16 +14,16 @@ import anyio
 from asgi_bridge import ClientDisconnected
 
 from .answers import Answer, Relay, answer_of
-from .asgi import Receive, Scope, Send, respond, send_chunk, start_response
+from .asgi import Receive, Scope, Send, respond_with, send_chunk, start_response
 from .client import Client
 from .delivery import Courier, Hop, deliver
 from .errors import Refused
-from .objects import Room, discard_body, whole, whole_body
+from .objects import DISCONNECT, Room, discard_body, parts_of, whole
 from .reports import report
 from .settings import Settings
 from .sources import upstream
 from .task import Task
-from .transform import Buffered, Job, Made
+from .transform import Buffered, Job, Made, made_of
 from .watching import unless_gone
 
 # A write of an answer: larger ones would have the server hold them a second time.
@@ -66,11 +66,14 @@ class BufferedServing:
         Raises:
             RuntimeError: it needs another host, and the event loop is not asyncio's.
         """
+        hop = task.hop
         try:
             made = await self._made(task, scope, receive)
-            hop = task.hop
             if hop is None:
-                await self._answer(made, send)
+                if len(made.content) <= _PIECE:
+                    await respond_with(send, made.content_type, bytes(made.content))
+                else:
+                    await self._answer(made, send)
                 return
             answer = await unless_gone(
                 receive, partial(self.deliver, task.job.path, hop, made.content, send)
@@ -110,43 +113,49 @@ class BufferedServing:
         found: bytes | str = await self._room.on_a_thread(self._work.read, job)
         return found
 
+    async def _of_body(self, job: Job, receive: Receive) -> Made:
+        """What the transform makes of a request's body.
+
+        Raises:
+            Refused: the transform failed, or the body did not come.
+            ClientDisconnected: the caller has left.
+        """
+        message = await receive()
+        if message.get("more_body") or message["type"] == DISCONNECT:
+            async with AsyncExitStack() as stack:
+                parts = parts_of(message, receive, self._patience)
+                source: list[bytes | str] = [await whole(parts, self._room, stack)]
+                return await unless_gone(receive, partial(self._work.make, job, source))
+        turn = self._work.begin(job, [message.get("body", b"")])
+        return made_of(turn.result() if turn.finished else await unless_gone(receive, turn.wait))
+
     async def _made(self, task: Task, scope: Scope, receive: Receive) -> Made:
-        """What the transform makes of a task's object.
+        """What the transform makes of a task's object, wherever that is.
 
         Raises:
             Refused: there is no object, or the transform failed.
             ClientDisconnected: the caller has left.
         """
-        job = task.job
+        if not (task.url or task.job.fqn):
+            return await self._of_body(task.job, receive)
         async with AsyncExitStack() as stack:
-            if task.url or job.fqn:
-                await discard_body(scope, receive)
-                return await unless_gone(receive, lambda: self._make_of_elsewhere(task, stack))
-            source = [await whole_body(receive, self._room, stack, self._patience)]
-            return await unless_gone(receive, lambda: self._make(task, source))
-
-    async def _make(self, task: Task, source: list[bytes] | list[bytes | str]) -> Made:
-        try:
-            return await self._work.make(task.job, source)  # type: ignore[arg-type] # it only takes out
-        except Refused as refused:
-            refused.reason = ""  # the transform has logged it
-            raise
+            await discard_body(scope, receive)
+            return await unless_gone(receive, partial(self._make_of_elsewhere, task, stack))
 
     async def _make_of_elsewhere(self, task: Task, stack: AsyncExitStack) -> Made:
         job = task.job
         if job.fqn:
             await self._room.take(stack)
-            return await self._make(task, [await self.read(job)])
+            return await self._work.make(job, [await self.read(job)])
         async with upstream(self._client, task.url, foreign=task.foreign) as source:
-            found = [await whole(source.chunks(), self._room, stack)]
-        return await self._make(task, found)
+            found: list[bytes | str] = [await whole(source.chunks(), self._room, stack)]
+        return await self._work.make(job, found)
 
     async def _answer(self, made: Made, send: Send) -> None:
-        content, headers = made.content, {"content-type": made.content_type}
-        if len(content) <= _PIECE:
-            await respond(send, 200, bytes(content), headers)
-            return
-        await start_response(send, 200, {**headers, "content-length": str(len(content))})
+        """Send a long answer in pieces."""
+        content = made.content
+        headers = {"content-type": made.content_type, "content-length": str(len(content))}
+        await start_response(send, 200, headers)
         with memoryview(content) as view:
             for begin in range(0, len(content), _PIECE):
                 last = begin + _PIECE >= len(content)

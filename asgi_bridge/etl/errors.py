@@ -27,7 +27,10 @@ class Refused(HTTPError):
 
     Attributes:
         reason: the detail as text, for the log.
+        told: whether the log has it.
     """
+
+    told = False
 
     def __init__(
         self, status: int, detail: object, headers: Mapping[str, str] | None = None

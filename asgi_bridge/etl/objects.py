@@ -1,8 +1,8 @@
 # A buffered transform wants its object whole.
 #
-# Rule 1: what comes in one message is passed on as it is: the shortest way.
-# Rule 2: a longer body grows in one buffer, where joining its chunks would hold it twice.
-# Rule 3: objects beyond SMALL that are read, or wait for their turn, are few (`Room`). The others
+# Rule 1: a body that does not come in one message grows in one buffer, where joining its chunks
+#         would hold it twice.
+# Rule 2: objects beyond SMALL that are read, or wait for their turn, are few (`Room`). The others
 #         are not read yet, so that a crowd of large objects waits in its connections.
 """Whole objects: from a request's body, from a file, from another host; and room for them."""
 
@@ -23,7 +23,7 @@ from .errors import Refused
 SMALL: Final = 1024 * 1024  # bytes
 # As many as there are threads for streaming transforms.
 LARGE_AT_ONCE: Final = 64
-_DISCONNECT: Final = "http.disconnect"
+DISCONNECT: Final = "http.disconnect"
 
 
 class Room:
@@ -58,28 +58,19 @@ class Room:
         )
 
 
-async def whole_body(receive: Receive, room: Room, stack: AsyncExitStack, patience: float) -> bytes:
-    """A request's body.
+async def parts_of(message: Any, receive: Receive, patience: float) -> AsyncIterator[bytes]:
+    """A request's body, part by part.
 
     Args:
-        stack: ends when the object is no longer held.
+        message: with the first of them.
         patience: seconds that may pass between two parts.
 
     Raises:
-        ClientDisconnected: the caller left before its end.
+        ClientDisconnected: the caller left before the end.
         Refused: nothing came for too long, status 408.
     """
-    message = await receive()
-    if not message.get("more_body") and message["type"] != _DISCONNECT:
-        first: bytes = message.get("body", b"")
-        return first
-    return await whole(parts_of(message, receive, patience), room, stack)
-
-
-async def parts_of(message: Any, receive: Receive, patience: float) -> AsyncIterator[bytes]:
-    """A body's parts, the first of which has come."""
     while True:
-        if message["type"] == _DISCONNECT:
+        if message["type"] == DISCONNECT:
             raise ClientDisconnected("the caller left before it had sent the object")
         yield message.get("body", b"")
         if not message.get("more_body"):
@@ -107,5 +98,5 @@ async def discard_body(scope: Scope, receive: Receive) -> None:
     """Take in a body that nobody wants, where the request has one."""
     if not announces_body(scope):
         return
-    while (message := await receive())["type"] != _DISCONNECT and message.get("more_body"):
+    while (message := await receive())["type"] != DISCONNECT and message.get("more_body"):
         pass

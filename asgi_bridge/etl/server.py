@@ -75,6 +75,9 @@ class ETLServer(metaclass=MadeOnItsThread):
         ValueError: another variable is malformed, or `concurrency` is.
     """
 
+    preferred_server: Final = ETLApp.preferred_server
+    needs_no_bridge: Final = True
+
     flush_threshold: int = 1024 * 1024
     ws_max_bytes: int = WS_MAX_BYTES
     concurrency: int | None = None

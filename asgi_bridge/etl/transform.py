@@ -22,7 +22,7 @@ from .errors import Refused, file_missing, refused_for
 from .fqn import FileAccess
 from .outputs import Output, chunk_of, content_of, content_type
 from .reports import report
-from .turns import Turns
+from .turns import Turn, Turns
 
 # Where an inner exchange's scope carries its job.
 JOB: Final = "asgi_bridge.etl"
@@ -93,19 +93,22 @@ class Buffered:
         with open_file(self._files, job) as file:
             return file.read()
 
-    async def make(self, job: Job, source: list[bytes | str]) -> Made:
-        """Transform an object, when its turn has come.
+    def begin(self, job: Job, source: list[bytes | str]) -> Turn[Made | Refused]:
+        """Have an object transformed when its turn has come; that may be over on return.
 
         Args:
             source: the object; taken out, so that nothing holds it once it is used up.
+        """
+        return self._turns.begin(partial(self._make, job, source))
+
+    async def make(self, job: Job, source: list[bytes | str]) -> Made:
+        """Transform an object, when its turn has come.
 
         Raises:
             Refused: the transform failed; it has been logged.
         """
-        made = await self._turns.run(partial(self._make, job, source))
-        if isinstance(made, Refused):
-            raise made
-        return made
+        turn = self.begin(job, source)
+        return made_of(turn.result() if turn.finished else await turn.wait())
 
     def _make(self, job: Job, source: list[bytes | str]) -> Made | Refused:
         try:
@@ -117,6 +120,18 @@ class Buffered:
             refused = file_missing(job.path, job.fqn) if missing else refused_for(error)
             log_failure(self._logger, job, refused, error)
             return refused if isinstance(refused, Refused) else Refused(500, str(error))
+
+
+def made_of(outcome: Made | Refused) -> Made:
+    """What a turn has made.
+
+    Raises:
+        Refused: nothing; the log has it.
+    """
+    if isinstance(outcome, Refused):
+        outcome.told = True
+        raise outcome
+    return outcome
 
 
 class Streaming:

@@ -25,15 +25,101 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import copy_context
 from queue import SimpleQueue
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import anyio
 import anyio.to_thread
 
 T = TypeVar("T")
 
-_Turn = tuple["Future[Any]", Callable[[], Any]]
 _here: Final = threading.local()  # `turns`: a weak reference to those whose thread this is
+
+# Seconds that an event loop's thread waits for a turn before it goes on. A small transform is over
+# by then, and waking the loop through its selector takes longer than that.
+LINGER: Final = 0.0005
+# After a wait in vain the next 2, 4, 8, ... turns are not waited for.
+_MOST_MISSES: Final = 10
+
+
+class Turn(Generic[T]):
+    """One call, on its way.
+
+    Args:
+        function: what to call.
+        lock: guards the turns of one thread.
+
+    Attributes:
+        finished: whether the call is over.
+    """
+
+    __slots__ = ("_done", "_failure", "_function", "_future", "_lock", "_outcome", "finished")
+
+    def __init__(self, function: Callable[[], T], lock: threading.Lock) -> None:
+        context = copy_context()
+        self._function: Callable[[], T] | None = lambda: context.run(function)
+        self._lock = lock
+        self._done = threading.Lock()  # held until the call is over, unless there is a future
+        self._done.acquire()
+        self._future: Future[None] | None = None  # guarded by the lock, as the rest
+        self._outcome: list[T] = []
+        self._failure: BaseException | None = None
+        self.finished = False
+
+    def take(self) -> None:
+        """Make the call, unless nobody waits for it any more; on the thread of the turns."""
+        with self._lock:
+            function, self._function = self._function, None
+        if function is None:
+            return
+        try:
+            self._outcome.append(function())
+        except BaseException as error:
+            self._failure = error
+        del function
+        with self._lock:
+            self.finished = True
+            future = self._future
+        if future is None:
+            self._done.release()
+        elif future.set_running_or_notify_cancel():
+            future.set_result(None)
+
+    def linger(self, seconds: float) -> bool:
+        """Wait on this thread; whether the call is over."""
+        return self._done.acquire(timeout=seconds)
+
+    def result(self) -> T:
+        """What the call has returned, or raise what it has raised; once."""
+        failure, self._failure = self._failure, None
+        if failure is None:
+            return self._outcome.pop()
+        try:
+            raise failure
+        finally:
+            del failure, self  # else the error's frames and the error hold each other
+
+    async def wait(self) -> T:
+        """Wait for the call. If the task is cancelled before it has begun, it is not made."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:  # trio
+            waiting = anyio.to_thread.run_sync(
+                self._done.acquire, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1)
+            )
+        else:
+            with self._lock:
+                if not self.finished:
+                    self._future = Future()
+            if self._future is None:
+                return self.result()
+            waiting = asyncio.wrap_future(self._future)  # type: ignore[assignment]
+        try:
+            await waiting
+        except BaseException:
+            with self._lock:
+                self._function = None
+            raise
+        return self.result()
 
 
 class Turns:
@@ -45,21 +131,22 @@ class Turns:
 
     In the child of a fork the threads begin anew.
 
-    Threads: `call` anywhere, `run` on an event loop's.
+    Threads: `call` anywhere, `begin` on an event loop's.
     """
 
     def __init__(self, size: int, name: str) -> None:
         self.size = size
         self._name = name
-        self._lock = threading.Lock()
+        self._misses = 0
+        self._skip = 0  # so many turns are not waited for
         self._start_over()
 
     def _start_over(self) -> None:
         self._process = os.getpid()
-        self._queue: SimpleQueue[_Turn | None] = SimpleQueue()
-        self._threads = 0  # guarded by the lock
+        self._lock = threading.Lock()
+        self._queue: SimpleQueue[Turn[Any] | None] = SimpleQueue()
+        self._threads = 0
         self._idle = threading.Semaphore(0)  # idle threads that no call counts on yet
-        self._stop: list[object] = []  # anything in it: the threads end
 
     @staticmethod
     def here() -> "Turns | None":
@@ -72,91 +159,68 @@ class Turns:
         """Call a function when its turn has come, and wait for it; blocking."""
         if not self.size or Turns.here() is self:
             return function()
-        return self._submit(function).result()
+        turn = self._submit(function)
+        turn.linger(-1)
+        return turn.result()
 
-    async def run(self, function: Callable[[], T]) -> T:
-        """`call`, for a task. If that is cancelled before its turn, the function is not called."""
+    def begin(self, function: Callable[[], T]) -> Turn[T]:
+        """Have a function called when its turn has come; it may be over on return."""
         if not self.size:
-            return function()
-        future = self._submit(function)
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:  # trio
-            return await self._run_elsewhere(future)
-        return await asyncio.wrap_future(future)
+            turn = Turn(function, self._lock)
+            turn.take()
+            return turn
+        turn = self._submit(function)
+        if self._skip:
+            self._skip -= 1
+        elif turn.linger(LINGER):
+            self._misses = max(0, self._misses - 1)
+        else:
+            self._misses = min(self._misses + 2, _MOST_MISSES)
+            self._skip = 1 << self._misses
+        return turn
 
-    async def _run_elsewhere(self, future: "Future[T]") -> T:
-        try:
-            return await anyio.to_thread.run_sync(
-                future.result, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1)
-            )
-        except BaseException:
-            future.cancel()
-            raise
-
-    def _submit(self, function: Callable[[], T]) -> "Future[T]":
-        future: Future[T] = Future()
+    def _submit(self, function: Callable[[], T]) -> Turn[T]:
         if self._process != os.getpid():
             self._start_over()
-        context = copy_context()
-        self._queue.put((future, lambda: context.run(function)))
+        turn = Turn(function, self._lock)
+        self._queue.put(turn)
         if self._threads < self.size and not self._idle.acquire(blocking=False):
             self._add_thread()
-        return future
+        return turn
 
     def _add_thread(self) -> None:
         with self._lock:
             if self._threads >= self.size:
                 return
             if not self._threads:
-                weakref.finalize(self, stop, self._queue, self._stop).atexit = False
+                weakref.finalize(self, self._queue.put, None).atexit = False
             self._threads += 1
             number = self._threads
         threading.Thread(
             target=take_turns,
-            args=(self._queue, self._idle, self._stop, weakref.ref(self)),
+            args=(self._queue, self._idle, weakref.ref(self)),
             name=f"{self._name}-{number}",
             daemon=True,
         ).start()
 
 
-def stop(queue: "SimpleQueue[_Turn | None]", told: list[object]) -> None:
-    """Have threads end; the first of them tells the next."""
-    told.append(None)
-    queue.put(None)
-
-
 def take_turns(
-    queue: "SimpleQueue[_Turn | None]",
-    idle: threading.Semaphore,
-    told: list[object],
-    turns: "weakref.ref[Turns]",
+    queue: "SimpleQueue[Turn[Any] | None]", idle: threading.Semaphore, turns: "weakref.ref[Turns]"
 ) -> None:
-    """The body of a thread: call what comes, until told to end."""
+    """The body of a thread: take each turn that comes, until there is nobody any more."""
     _here.turns = turns
     # What `asyncio.get_event_loop()` gives a transform, as it does on the thread of a loop.
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
         while (turn := queue.get()) is not None:
-            work_off(*turn)
+            turn.take()
             del turn
             idle.release()
-        queue.put(None)
+        queue.put(None)  # for the next of them
     finally:
         asyncio.set_event_loop(None)
         loop.close()
-
-
-def work_off(future: "Future[Any]", function: Callable[[], Any]) -> None:
-    """Call a function for its future, unless nobody waits for it any more."""
-    if not future.set_running_or_notify_cancel():
-        return
-    try:
-        future.set_result(function())
-    except BaseException as error:
-        future.set_exception(error)
-        del future, function  # else the error's frames and the future hold each other
 
 
 class MadeOnItsThread(ABCMeta):

@@ -73,14 +73,14 @@ def create_app(settings: Settings) -> ASGIApp:
         tell(f"error: {error}")
         app = app_answering(error)
     configure_logging(settings.log_level)
-    take_turns()
+    take_turns(float(wish_of(app, "switch_interval", SWITCH_INTERVAL)))
     return app
 
 
-def take_turns() -> None:
+def take_turns(interval: float = SWITCH_INTERVAL) -> None:
     """Let the event loop have its turn beside threads that compute; what the target set stands."""
     if abs(sys.getswitchinterval() - PYTHONS_SWITCH_INTERVAL) < SWITCH_INTERVAL / 10:
-        sys.setswitchinterval(SWITCH_INTERVAL)
+        sys.setswitchinterval(interval)
 
 
 def ws_max_bytes_of(app: ASGIApp) -> int:

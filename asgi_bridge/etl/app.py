@@ -42,7 +42,8 @@ class ETLApp:
         pool: closed with the lifespan.
         client: likewise.
         settings: what the environment says.
-        ws_max_bytes: kept, for whoever serves the application.
+        ws_max_bytes: kept, for whoever serves the application; likewise the next.
+        switch_interval: seconds after which a thread that computes lets others have a turn.
         logger: where refusals go.
     """
 
@@ -60,9 +61,11 @@ class ETLApp:
         client: Client,
         settings: Settings,
         ws_max_bytes: int,
+        switch_interval: float,
         logger: logging.Logger,
     ) -> None:
         self.ws_max_bytes = ws_max_bytes
+        self.switch_interval = switch_interval
         self._serving = serving
         self._socket = socket
         self._pool = pool

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import copy_context
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, Final, Generic, TypeVar
 
@@ -55,8 +56,7 @@ class Turn(Generic[T]):
     __slots__ = ("_done", "_failure", "_function", "_future", "_lock", "_outcome", "finished")
 
     def __init__(self, function: Callable[[], T], lock: threading.Lock) -> None:
-        context = copy_context()
-        self._function: Callable[[], T] | None = lambda: context.run(function)
+        self._function: Callable[[], T] | None = partial(copy_context().run, function)
         self._lock = lock
         self._done = threading.Lock()  # held until the call is over, unless there is a future
         self._done.acquire()
@@ -146,7 +146,6 @@ class Turns:
         self._lock = threading.Lock()
         self._queue: SimpleQueue[Turn[Any] | None] = SimpleQueue()
         self._threads = 0
-        self._idle = threading.Semaphore(0)  # idle threads that no call counts on yet
 
     @staticmethod
     def here() -> "Turns | None":
@@ -184,7 +183,7 @@ class Turns:
             self._start_over()
         turn = Turn(function, self._lock)
         self._queue.put(turn)
-        if self._threads < self.size and not self._idle.acquire(blocking=False):
+        if self._threads < self.size:
             self._add_thread()
         return turn
 
@@ -198,15 +197,13 @@ class Turns:
             number = self._threads
         threading.Thread(
             target=take_turns,
-            args=(self._queue, self._idle, weakref.ref(self)),
+            args=(self._queue, weakref.ref(self)),
             name=f"{self._name}-{number}",
             daemon=True,
         ).start()
 
 
-def take_turns(
-    queue: "SimpleQueue[Turn[Any] | None]", idle: threading.Semaphore, turns: "weakref.ref[Turns]"
-) -> None:
+def take_turns(queue: "SimpleQueue[Turn[Any] | None]", turns: "weakref.ref[Turns]") -> None:
     """The body of a thread: take each turn that comes, until there is nobody any more."""
     _here.turns = turns
     # What `asyncio.get_event_loop()` gives a transform, as it does on the thread of a loop.
@@ -216,7 +213,6 @@ def take_turns(
         while (turn := queue.get()) is not None:
             turn.take()
             del turn
-            idle.release()
         queue.put(None)  # for the next of them
     finally:
         asyncio.set_event_loop(None)

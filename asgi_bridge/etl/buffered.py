@@ -126,7 +126,7 @@ class BufferedServing:
                 parts = parts_of(message, receive, self._patience)
                 source: list[bytes | str] = [await whole(parts, self._room, stack)]
                 return await unless_gone(receive, partial(self._work.make, job, source))
-        turn = self._work.begin(job, [message.get("body", b"")])
+        turn = await self._work.begin(job, [message.get("body", b"")])
         return made_of(turn.result() if turn.finished else await unless_gone(receive, turn.wait))
 
     async def _made(self, task: Task, scope: Scope, receive: Receive) -> Made:

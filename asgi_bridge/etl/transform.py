@@ -93,13 +93,13 @@ class Buffered:
         with open_file(self._files, job) as file:
             return file.read()
 
-    def begin(self, job: Job, source: list[bytes | str]) -> Turn[Made | Refused]:
+    async def begin(self, job: Job, source: list[bytes | str]) -> Turn[Made | Refused]:
         """Have an object transformed when its turn has come; that may be over on return.
 
         Args:
             source: the object; taken out, so that nothing holds it once it is used up.
         """
-        return self._turns.begin(partial(self._make, job, source))
+        return await self._turns.run(partial(self._make, job, source))
 
     async def make(self, job: Job, source: list[bytes | str]) -> Made:
         """Transform an object, when its turn has come.
@@ -107,7 +107,7 @@ class Buffered:
         Raises:
             Refused: the transform failed; it has been logged.
         """
-        turn = self.begin(job, source)
+        turn = await self.begin(job, source)
         return made_of(turn.result() if turn.finished else await turn.wait())
 
     def _make(self, job: Job, source: list[bytes | str]) -> Made | Refused:

@@ -328,11 +328,11 @@ def test_a_turn_within_a_turn_is_that_turn() -> None:
 async def test_a_turn_that_nobody_waits_for_is_left_out() -> None:
     turns, go_on, called = Turns(1, "test"), threading.Event(), list[str]()
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(turns.begin(lambda: go_on.wait(LIMIT)).wait)
+        tasks.start_soon((await turns.run(lambda: go_on.wait(LIMIT))).wait)
         with anyio.move_on_after(0.05):
-            await turns.begin(lambda: called.append("in vain")).wait()
+            await (await turns.run(lambda: called.append("in vain"))).wait()
         go_on.set()
-        await turns.begin(lambda: called.append("last")).wait()
+        await (await turns.run(lambda: called.append("last"))).wait()
     assert called == ["last"]
 
 

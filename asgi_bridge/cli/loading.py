@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from ..types import ASGIApp
 from .errors import CommandError, tell
+from .hypercorn_quirks import OnceASecond
 from .kinds import app_of
 from .settings import Settings
 from .target import calling_user_code, load_object, parse_target
@@ -33,6 +34,9 @@ PYTHONS_SWITCH_INTERVAL = 0.005
 
 # Who logs a cancelled request with its traceback: asyncio's streams up to Python 3.12, and uvicorn.
 CANCELLATION_LOGGERS = ("asyncio", "uvicorn.error")
+
+# One for the process: it counts.
+ONCE_A_SECOND = OnceASecond()
 
 
 def load_app(settings: Settings) -> ASGIApp:
@@ -119,6 +123,7 @@ def configure_logging(level: str) -> None:
         logging.getLogger(name).setLevel(logging.INFO)
     for name in CANCELLATION_LOGGERS:
         logging.getLogger(name).addFilter(is_no_cancellation)
+    logging.getLogger("asyncio").addFilter(ONCE_A_SECOND)
 
 
 def is_no_cancellation(record: logging.LogRecord) -> bool:

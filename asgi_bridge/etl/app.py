@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Any, Final, NoReturn, Protocol
 from urllib.parse import parse_qsl, unquote_to_bytes
 
-from asgi_bridge import BridgeMiddleware, Request, Response, WorkerPool, handler
+from asgi_bridge import BridgeMiddleware, WorkerPool
 
+from .answers import answer_of
 from .asgi import ASGIApp, Receive, Scope, Send, header_of, respond
 from .client import Client
 from .delivery import hop_of, vouched_for
@@ -39,7 +40,7 @@ class ETLApp:
     Args:
         serving: answers the requests for objects.
         socket: answers WebSockets.
-        pool: closed with the lifespan.
+        pool: closed with the lifespan; None for none.
         client: likewise.
         settings: what the environment says.
         ws_max_bytes: kept, for whoever serves the application; likewise the next.
@@ -57,7 +58,7 @@ class ETLApp:
         serving: Serving,
         socket: ASGIApp,
         *,
-        pool: WorkerPool,
+        pool: WorkerPool | None,
         client: Client,
         settings: Settings,
         ws_max_bytes: int,
@@ -72,7 +73,7 @@ class ETLApp:
         self._client = client
         self._settings = settings
         self._logger = logger
-        self._refuse = handler(refuse, pool=pool)
+        self._refuse = BridgeMiddleware(refuse)  # which takes in an upload that nobody wants
         self._alive = BridgeMiddleware(self._live)  # which hears of the server's shutdown
         self._outermost: ASGIApp | None = None  # what was added with add_middleware
 
@@ -130,7 +131,8 @@ class ETLApp:
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # lifespan.startup
         try:
-            self._pool.open()
+            if self._pool is not None:
+                self._pool.open()
             self._settings.ssl_context()
         except Exception as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
@@ -138,7 +140,8 @@ class ETLApp:
         await send({"type": "lifespan.startup.complete"})
         await receive()  # lifespan.shutdown
         await self._client.aclose()
-        await self._pool.aclose()
+        if self._pool is not None:
+            await self._pool.aclose()
         await send({"type": "lifespan.shutdown.complete"})
 
     def _task(self, method: str, path: str, scope: Scope) -> Task:
@@ -171,9 +174,9 @@ class ETLApp:
         return Task(Job(path, etl_args, fqn), hop, url)
 
 
-def refuse(request: Request, response: Response) -> None:
-    """A handler that answers with the refusal in its scope."""
-    raise request.scope[_REFUSAL]
+async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application that answers with the refusal in its scope."""
+    await answer_of(scope[_REFUSAL]).send(send)
 
 
 def path_of(scope: Scope) -> str:

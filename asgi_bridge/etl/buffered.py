@@ -18,7 +18,7 @@ from .asgi import Receive, Scope, Send, respond_with, send_chunk, start_response
 from .client import Client
 from .delivery import Courier, Hop, deliver
 from .errors import Refused
-from .objects import DISCONNECT, Room, discard_body, parts_of, whole
+from .objects import DISCONNECT, Room, discard_body, whole_body, whole_of
 from .reports import report
 from .settings import Settings
 from .sources import upstream
@@ -26,8 +26,8 @@ from .task import Task
 from .transform import Buffered, Job, Made, made_of
 from .watching import unless_gone
 
-# A write of an answer: larger ones would have the server hold them a second time.
-_PIECE: Final = 1024 * 1024
+# A write of an answer, in bytes: larger ones would have the server hold them a second time.
+_PIECE: Final = 256 * 1024
 
 
 class BufferedServing:
@@ -123,8 +123,9 @@ class BufferedServing:
         message = await receive()
         if message.get("more_body") or message["type"] == DISCONNECT:
             async with AsyncExitStack() as stack:
-                parts = parts_of(message, receive, self._patience)
-                source: list[bytes | str] = [await whole(parts, self._room, stack)]
+                body = await whole_body(message, receive, self._room, stack, self._patience)
+                source: list[bytes | str] = [body]
+                del body
                 return await unless_gone(receive, partial(self._work.make, job, source))
         turn = await self._work.begin(job, [message.get("body", b"")])
         return made_of(turn.result() if turn.finished else await unless_gone(receive, turn.wait))
@@ -148,18 +149,18 @@ class BufferedServing:
             await self._room.take(stack)
             return await self._work.make(job, [await self.read(job)])
         async with upstream(self._client, task.url, foreign=task.foreign) as source:
-            found: list[bytes | str] = [await whole(source.chunks(), self._room, stack)]
+            found: list[bytes | str] = [await whole_of(source.chunks(), self._room, stack)]
         return await self._work.make(job, found)
 
     async def _answer(self, made: Made, send: Send) -> None:
         """Send a long answer in pieces."""
         content = made.content
         headers = {"content-type": made.content_type, "content-length": str(len(content))}
-        await start_response(send, 200, headers)
-        with memoryview(content) as view:
+        with anyio.move_on_after(self._patience) as scope, memoryview(content) as view:
+            await start_response(send, 200, headers)
             for begin in range(0, len(content), _PIECE):
+                scope.deadline = anyio.current_time() + self._patience
                 last = begin + _PIECE >= len(content)
-                with anyio.move_on_after(self._patience) as scope:
-                    await send_chunk(send, bytes(view[begin : begin + _PIECE]), last=last)
-                if scope.cancelled_caught:
-                    raise ConnectionAbortedError("the caller does not take the answer")
+                await send_chunk(send, bytes(view[begin : begin + _PIECE]), last=last)
+        if scope.cancelled_caught:
+            raise ConnectionAbortedError("the caller does not take the answer")

@@ -7,6 +7,7 @@
 """Whole objects: from a request's body, from a file, from another host; and room for them."""
 
 import io
+import math
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any, Final
@@ -17,12 +18,14 @@ from anyio.lowlevel import current_token
 
 from asgi_bridge import ClientDisconnected
 
-from .asgi import Receive, Scope, announces_body
+from .asgi import Message, Receive, Scope, announces_body
 from .errors import Refused
 
 SMALL: Final = 1024 * 1024  # bytes
 # As many as there are threads for streaming transforms.
 LARGE_AT_ONCE: Final = 64
+# How often it is asked whether a body has become large, and when the last part came.
+PARTS_PER_LOOK: Final = 8
 DISCONNECT: Final = "http.disconnect"
 
 
@@ -58,40 +61,70 @@ class Room:
         )
 
 
-async def parts_of(message: Any, receive: Receive, patience: float) -> AsyncIterator[bytes]:
-    """A request's body, part by part.
+class Growing:
+    """An object that comes in parts; a large one takes a place.
 
     Args:
-        message: with the first of them.
-        patience: seconds that may pass between two parts.
+        room: where the places are.
+        stack: ends when the object is no longer held.
+    """
+
+    def __init__(self, room: Room, stack: AsyncExitStack) -> None:
+        self._room = room
+        self._stack = stack
+        self._buffer = io.BytesIO()
+        self._small = True
+        self.add = self._buffer.write
+
+    async def make_room(self) -> None:
+        """Wait for a place, if the object has become large."""
+        if self._small and self._buffer.tell() > SMALL:
+            self._small = False
+            await self._room.take(self._stack)
+
+    def whole(self) -> bytes:
+        """What has come, without a copy."""
+        return self._buffer.getvalue()
+
+
+async def whole_body(
+    message: Message, receive: Receive, room: Room, stack: AsyncExitStack, patience: float
+) -> bytes:
+    """A request's body.
+
+    Args:
+        message: with its first part.
+        room: for a large one.
+        stack: ends when the object is no longer held.
+        patience: seconds that may pass between two parts, or some more.
 
     Raises:
         ClientDisconnected: the caller left before the end.
         Refused: nothing came for too long, status 408.
     """
-    while True:
-        if message["type"] == DISCONNECT:
-            raise ClientDisconnected("the caller left before it had sent the object")
-        yield message.get("body", b"")
-        if not message.get("more_body"):
-            return
-        try:
-            with anyio.fail_after(patience):
-                message = await receive()
-        except TimeoutError:
-            raise Refused(408, f"nothing of the object came for {patience:.0f} s") from None
+    growing, count = Growing(room, stack), 0
+    with anyio.move_on_after(patience) as scope:
+        while message["type"] != DISCONNECT:
+            growing.add(message.get("body", b""))
+            if not message.get("more_body"):
+                return growing.whole()
+            if not count % PARTS_PER_LOOK:
+                scope.deadline = math.inf
+                await growing.make_room()
+                scope.deadline = anyio.current_time() + patience
+            count += 1
+            message = await receive()
+        raise ClientDisconnected("the caller left before it had sent the object")
+    raise Refused(408, f"nothing of the object came for {patience:.0f} s")
 
 
-async def whole(parts: AsyncIterator[bytes], room: Room, stack: AsyncExitStack) -> bytes:
-    """An object of its parts, held once; a large one in a place of its own."""
-    buffer = io.BytesIO()
-    has_place = False
+async def whole_of(parts: AsyncIterator[bytes], room: Room, stack: AsyncExitStack) -> bytes:
+    """An object from another host; for the last two, see `whole_body`."""
+    growing = Growing(room, stack)
     async for part in parts:
-        if not has_place and buffer.tell() + len(part) > SMALL:
-            await room.take(stack)
-            has_place = True
-        buffer.write(part)
-    return buffer.getvalue()
+        growing.add(part)
+        await growing.make_room()
+    return growing.whole()
 
 
 async def discard_body(scope: Scope, receive: Receive) -> None:

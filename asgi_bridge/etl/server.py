@@ -107,10 +107,11 @@ class ETLServer(metaclass=MadeOnItsThread):
         own_files = [*(settings.certificate or ()), *source_files(type(self))]
         files = FileAccess(settings.fqn_roots, own_files)
         client = Client(settings)
-        # A crowd waits in line: AIStore takes a bare 503 for final.
-        pool = WorkerPool(size if streaming else STREAMS, most_connections(), name="etl")
+        pool: WorkerPool | None = None
         serving: BufferedServing | StreamingServing
         if streaming:
+            # A crowd waits in line: AIStore takes a bare 503 for final.
+            pool = WorkerPool(size, most_connections(), name="etl")
             streams = Streaming(
                 transform_stream=self.transform_stream,
                 mime_type=self.get_mime_type,

@@ -149,7 +149,7 @@ class ETLApp:
 
         Raises:
             Refused: it asks for nothing that there is.
-            InvalidPipelineError: its pipeline is malformed.
+            ValueError: its pipeline is malformed.
         """
         raw: bytes = scope.get("query_string", b"")
         query = dict(parse_qsl(raw.decode("latin-1"), True)) if raw else {}

@@ -230,6 +230,8 @@ class Turns:
 
     def _flush(self, batch: Batch) -> None:
         self._batch = None
+        waited_for = zip(batch.turns, batch.looks, strict=True)
+        batch.turns = [turn for turn, look in waited_for if not look.done()]
         self._submit(batch)
         self._note(in_time=batch.linger())
         if len(batch.turns) == 1:
@@ -249,10 +251,6 @@ class Turns:
         if self._process != os.getpid():
             self._start_over()
         self._queue.put(item)
-        if self._threads < self.size:
-            self._add_thread()
-
-    def _add_thread(self) -> None:
         with self._lock:
             if self._threads >= self.size:
                 return

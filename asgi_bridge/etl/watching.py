@@ -42,10 +42,9 @@ async def unless_gone(receive: Receive, work: Callable[[], Awaitable[T]]) -> T:
 
     def left(listening: asyncio.Task[None]) -> None:
         nonlocal gone
-        if not listening.cancelled():
-            listening.exception()  # a receive() that raises has nobody to tell of
-            gone = True
-            task.cancel()
+        listening.exception()  # a receive() that raises has nobody to tell
+        gone = True
+        task.cancel()
 
     def listen() -> None:
         nonlocal listener

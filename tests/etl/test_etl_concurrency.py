@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -334,6 +335,36 @@ async def test_a_turn_that_nobody_waits_for_is_left_out() -> None:
         go_on.set()
         await (await turns.run(lambda: called.append("last"))).wait()
     assert called == ["last"]
+
+
+@pytest.mark.anyio
+async def test_a_turn_that_is_over_is_not_waited_for() -> None:
+    turns = Turns(0, "test")
+    turn = await turns.run(lambda: 7)
+    assert (turn.finished, await turn.wait()) == (True, 7)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.anyio
+async def test_turns_of_one_round() -> None:
+    """One of them is called off before the loop lingers; the others do not notice."""
+    turns, called = Turns(1, "test"), list[int]()
+    await turns.run(lambda: None)
+    turns._alone = 0  # as after a while
+    tasks = [asyncio.create_task(turns.run(partial(called.append, n))) for n in range(3)]
+    await asyncio.sleep(0)
+    tasks[1].cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    last = await turns.run(lambda: None)
+    await last.wait()
+    assert called == [0, 2]
+
+
+def test_a_process_that_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = Turns(1, "test")
+    before = turns.call(threading.get_ident)
+    monkeypatch.setattr("asgi_bridge.etl.turns.os.getpid", lambda: 0)
+    assert turns.call(threading.get_ident) != before
 
 
 def test_the_child_of_a_fork_has_threads_of_its_own() -> None:

@@ -1,5 +1,6 @@
 """Retries, and what goes into a request's body, step by step."""
 
+import ipaddress
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -12,11 +13,14 @@ from asgi_bridge import ClientDisconnected
 from asgi_bridge.etl.answers import Answer, Relay, length_header
 from asgi_bridge.etl.asgi import Message, Scope, header_of
 from asgi_bridge.etl.client import Client
-from asgi_bridge.etl.delivery import Courier, Hop, Run, deliver, failure_in
-from asgi_bridge.etl.errors import HopBroken
+from asgi_bridge.etl.delivery import Courier, Hop, Run, deliver, failure_in, hop_of, vouched_for
+from asgi_bridge.etl.errors import HopBroken, Refused
+from asgi_bridge.etl.pipeline import Pipeline
 from asgi_bridge.etl.settings import Settings
 from asgi_bridge.etl.sinks import Sink, Upload, UploadPayload, WholePayload
+from asgi_bridge.etl.sources import NoBody
 from asgi_bridge.testing import body, start
+from asgi_bridge.testing import request as body_message
 
 REASON = {"ais-etl-retry-reason": "direct-put-transient"}
 TRANSIENT = Answer(503, b"later", REASON)
@@ -223,3 +227,37 @@ async def test_a_transform_that_is_ended_is_not_delivered() -> None:
     courier = Courier(Client(settings), Hop("http://127.0.0.1:9/x", {}, True, "x", False), Relay(0))
     answer = await courier.put_stream(source())
     assert (answer.status, answer.transient) == (503, False)
+
+
+@pytest.mark.parametrize(
+    ("node", "addresses", "trusted"),
+    [
+        ("http://127.0.0.1:1/x", (), True),
+        ("http://node:1/x", ("127.0.0.2",), True),
+        ("http://node:1/x", ("10.1.2.3",), None),
+        ("http://node:1", ("10.1.2.3",), False),  # a stage needs no secret, and gets no token
+    ],
+)
+@pytest.mark.anyio
+async def test_who_vouches_for_a_hop(
+    node: str, addresses: tuple[str, ...], trusted: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = tuple(map(ipaddress.ip_address, addresses))
+    monkeypatch.setattr("asgi_bridge.etl.trust.look_up", lambda name: found)
+    settings = Settings(target_url="http://127.0.0.1:9/p")
+    hop = hop_of(Pipeline(node, ""), settings, "o", "")
+    assert hop is not None
+    if trusted is None:
+        with pytest.raises(Refused, match="AIS_ETL_TRUSTED_HOSTS"):
+            await vouched_for(hop, settings)
+    else:
+        assert (await vouched_for(hop, settings)).trusted is trusted
+
+
+@pytest.mark.anyio
+async def test_no_body_comes_once() -> None:
+    receive = NoBody()
+    assert await receive() == body_message(b"")
+    with anyio.move_on_after(0.01) as scope:
+        await receive()
+    assert scope.cancelled_caught

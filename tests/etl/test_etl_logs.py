@@ -15,14 +15,14 @@ from asgi_bridge.etl.reports import level_of
 from asgi_bridge.etl.testing import FakeTarget, Reset, Status, refusing, serving
 
 
-class Buffered(ETLServer):
+class LoggedBuffered(ETLServer):
     def transform(self, data: bytes, path: str, etl_args: str) -> bytes:
         if etl_args == "fail":
             raise ValueError("boom")
         return data.upper()
 
 
-class Streaming(ETLServer):
+class LoggedStreaming(ETLServer):
     def transform_stream(self, reader: IO[bytes], path: str, etl_args: str) -> Iterator[bytes]:
         if etl_args == "fail":
             raise ValueError("boom")
@@ -37,7 +37,7 @@ def target(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTarget]:
         yield target
 
 
-@pytest.fixture(params=[Buffered, Streaming])
+@pytest.fixture(params=[LoggedBuffered, LoggedStreaming])
 def server(request: Any, target: FakeTarget) -> Any:
     return request.param()
 
@@ -67,7 +67,7 @@ def test_one_line_for_each_failure(
             etl.push("b/11", b"abc", pipeline=[nobody], args="fail"),
         ]
     statuses = [500, 404, 403, 400, 403, 507, 404, 404, 404]
-    statuses += [502 if name == "Buffered" else 503, 500]
+    statuses += [502 if name == "LoggedBuffered" else 503, 500]
     assert [answer.status for answer in answers] == statuses
     said = [line for _, line in lines(caplog, name)]
     assert [line.partition(":")[0] for line in said] == [
@@ -92,9 +92,9 @@ def test_a_line_for_each_retry(
 ) -> None:
     monkeypatch.setenv("AIS_DIRECT_PUT_RETRIES", "1")
     target.order(Reset())
-    with serving(Buffered().app) as etl:
+    with serving(LoggedBuffered().app) as etl:
         assert etl.push("b/o", b"abc", pipeline=[target.destination("ais/@#/d/o")]).status == 204
-    (line,) = lines(caplog, "Buffered")
+    (line,) = lines(caplog, "LoggedBuffered")
     assert "delivery 1 of 2 failed, again in 1 s" in line[1]
 
 

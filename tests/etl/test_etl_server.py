@@ -128,7 +128,7 @@ def test_failures() -> None:
 
 
 def put(server: ETLServer, *parts: Any, **options: Any) -> Exchange:
-    return Exchange(server.app, method="PUT", path="/b/o", receive=parts, **options)
+    return Exchange(server.app, method="PUT", path="/b/o", receive=parts, timeout=30, **options)
 
 
 @pytest.mark.anyio
@@ -154,6 +154,19 @@ async def test_an_answer_that_nobody_takes(
         exchange.stall_send()
         outcome = await exchange.wait_closed()
     assert "ConnectionAbortedError" in repr(outcome)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.anyio
+async def test_deliveries_that_cannot_be_made(
+    target: FakeTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is for the server's log: nothing of the request is wrong."""
+    monkeypatch.setenv("AIS_CLIENT_CA", "/nowhere/ca.pem")
+    headers = [(b"ais-node-url", b"http://127.0.0.1:1/x")]
+    for server in (Upper(), Stream()):
+        with pytest.raises(FileNotFoundError):
+            await put(server, request_message(b"abc"), headers=headers).run()
 
 
 @pytest.mark.anyio

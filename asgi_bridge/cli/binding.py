@@ -6,9 +6,9 @@ import socket
 
 from .errors import CommandError
 
-# 1024: granian's default, between Hypercorn's 100 and uvicorn's 2048; the kernel cuts it to its
-# own somaxconn. Out of the air beyond that.
-BACKLOG = 1024
+# The kernel's own bound on Linux, somaxconn, to which it cuts larger ones: a crowd that connects at
+# once is to wait, and not to knock again a second later.
+BACKLOG = 4096
 
 HINTS = {
     errno.EADDRINUSE: "another process has it; choose another port, or 0 for any free one",

@@ -1,6 +1,7 @@
 """What a loaded object is, and the ASGI app to make of it.
 
 - A `BridgeMiddleware`, or what `handler` returned: the object itself.
+- An application that says `needs_no_bridge`, as an ETL server does: the object itself.
 - A coroutine function of (scope, receive, send), or an object with such a `__call__`: an ASGI
   app, served inside a `BridgeMiddleware`.
 - A plain callable of the same three that is no handler, or a class of them with `__await__`: it
@@ -34,8 +35,8 @@ def app_of(loaded: object, name: str) -> ASGIApp:
     from .. import BridgeMiddleware, handler
     from ..handler import HandlerApp
 
-    if isinstance(loaded, BridgeMiddleware | HandlerApp):
-        return loaded
+    if isinstance(loaded, BridgeMiddleware | HandlerApp) or needs_no_bridge(loaded):
+        return loaded  # type: ignore[return-value] # what says that is an application
     if not callable(loaded):
         raise CommandError(f"{name} is of type {type(loaded).__name__}, not an app or a function")
     if is_asgi3(loaded) or is_asgi2(loaded):
@@ -43,6 +44,10 @@ def app_of(loaded: object, name: str) -> ASGIApp:
     if is_handler_function(loaded):
         return handler(loaded)
     raise CommandError(f"{name} {why_not(loaded)}")
+
+
+def needs_no_bridge(loaded: object) -> bool:
+    return not inspect.isclass(loaded) and getattr(loaded, "needs_no_bridge", False) is True
 
 
 def is_asgi3(loaded: Any) -> bool:

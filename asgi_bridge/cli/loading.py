@@ -10,10 +10,11 @@ import inspect
 import logging
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ..types import ASGIApp
 from .errors import CommandError, tell
+from .hypercorn_quirks import OnceASecond
 from .kinds import app_of
 from .settings import Settings
 from .target import calling_user_code, load_object, parse_target
@@ -34,18 +35,24 @@ PYTHONS_SWITCH_INTERVAL = 0.005
 # Who logs a cancelled request with its traceback: asyncio's streams up to Python 3.12, and uvicorn.
 CANCELLATION_LOGGERS = ("asyncio", "uvicorn.error")
 
+# One for the process: it counts.
+ONCE_A_SECOND = OnceASecond()
 
-@functools.cache
+
 def load_app(settings: Settings) -> ASGIApp:
     """Load the target and make an app of it, once per process.
 
     Raises:
         CommandError: whatever is wrong with the target.
     """
-    target = parse_target(settings.target)
-    loaded = load_object(target, app_dir=Path(settings.app_dir))
-    name = settings.target
-    if settings.factory:
+    return load_target(settings.target, settings.app_dir, settings.factory)
+
+
+@functools.cache
+def load_target(name: str, app_dir: str, factory: bool) -> ASGIApp:
+    target = parse_target(name)
+    loaded = load_object(target, app_dir=Path(app_dir))
+    if factory:
         if not callable(loaded) or inspect.iscoroutinefunction(loaded):
             raise CommandError(f"--factory: {name} is not a plain function or class")
         loaded = calling_user_code(f"calling {name}", loaded)
@@ -70,20 +77,31 @@ def create_app(settings: Settings) -> ASGIApp:
         tell(f"error: {error}")
         app = app_answering(error)
     configure_logging(settings.log_level)
-    take_turns()
+    take_turns(float(wish_of(app, "switch_interval", SWITCH_INTERVAL)))
     return app
 
 
-def take_turns() -> None:
+def take_turns(interval: float = SWITCH_INTERVAL) -> None:
     """Let the event loop have its turn beside threads that compute; what the target set stands."""
     if abs(sys.getswitchinterval() - PYTHONS_SWITCH_INTERVAL) < SWITCH_INTERVAL / 10:
-        sys.setswitchinterval(SWITCH_INTERVAL)
+        sys.setswitchinterval(interval)
 
 
 def ws_max_bytes_of(app: ASGIApp) -> int:
     """The longest WebSocket message to allow: what the app says, else what servers usually do."""
+    return int(wish_of(app, "ws_max_bytes", WS_MAX_BYTES))
+
+
+def preferred_server_of(app: ASGIApp) -> str | None:
+    """The server that the app says it is served best by."""
+    name = wish_of(app, "preferred_server", None)
+    return None if name is None else str(name)
+
+
+def wish_of(app: ASGIApp, name: str, default: Any) -> Any:
+    """What an app says of how to serve it."""
     wrapped = getattr(app, "app", app)  # what a BridgeMiddleware is around
-    return int(getattr(wrapped, "ws_max_bytes", WS_MAX_BYTES))
+    return getattr(wrapped, name, default)
 
 
 def app_answering(error: CommandError) -> ASGIApp:
@@ -105,6 +123,7 @@ def configure_logging(level: str) -> None:
         logging.getLogger(name).setLevel(logging.INFO)
     for name in CANCELLATION_LOGGERS:
         logging.getLogger(name).addFilter(is_no_cancellation)
+    logging.getLogger("asyncio").addFilter(ONCE_A_SECOND)
 
 
 def is_no_cancellation(record: logging.LogRecord) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from ..types import ASGIApp, Receive, Scope, Send
+from .hypercorn_quirks import ToldOfShutdown, let_connections_end
 
 if TYPE_CHECKING:
     from hypercorn.config import Config
@@ -27,20 +28,24 @@ def serve_on_uvloop(app: ASGIApp, config: "Config") -> None:
 
 async def serve_until_signal(app: ASGIApp, config: "Config") -> None:
     from hypercorn.asyncio import serve
+    from hypercorn.asyncio.tcp_server import TCPServer
 
+    let_connections_end(TCPServer)
     loop = asyncio.get_running_loop()
     told = asyncio.Event()
     for number in SIGNALS:
         loop.add_signal_handler(number, told.set)
     requests = RunningRequests(app)
+    sockets = ToldOfShutdown(requests)
 
     async def until_told() -> None:
         await told.wait()
+        sockets.tell()
         # From Python 3.12 on Hypercorn 0.18 waits for its connections without end, before it
         # comes to its own graceful_timeout.
         loop.call_later(config.graceful_timeout, requests.cancel)
 
-    await serve(requests, config, shutdown_trigger=until_told, mode="asgi")  # type: ignore[arg-type] # Hypercorn's scopes are TypedDicts
+    await serve(sockets, config, shutdown_trigger=until_told, mode="asgi")  # type: ignore[arg-type] # Hypercorn's scopes are TypedDicts
 
 
 class RunningRequests:
@@ -70,10 +75,19 @@ class RunningRequests:
 def serve_on_trio(app: ASGIApp, config: "Config") -> None:
     import trio
     from hypercorn.trio import serve
+    from hypercorn.trio.tcp_server import TCPServer
+
+    let_connections_end(TCPServer)
+    sockets = ToldOfShutdown(app)
 
     async def serve_until_signal() -> None:
         with trio.open_signal_receiver(*SIGNALS) as signals:
-            await serve(app, config, shutdown_trigger=signals.__anext__, mode="asgi")  # type: ignore[arg-type] # as above
+
+            async def until_told() -> None:
+                await anext(signals)
+                sockets.tell()
+
+            await serve(sockets, config, shutdown_trigger=until_told, mode="asgi")  # type: ignore[arg-type] # as above
 
     try:
         trio.run(serve_until_signal)

@@ -4,13 +4,15 @@ import argparse
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..types import ASGIApp
 from .binding import BACKLOG, bind, parse_bind, url_of
 from .errors import CommandError, tell
-from .loading import configure_logging, load_app
+from .loading import configure_logging, load_app, preferred_server_of, ws_max_bytes_of
 from .servers import SERVERS, check_installed
 from .settings import Settings
 from .supervisor import supervise
@@ -22,6 +24,8 @@ DESCRIPTION = """\
 TARGET names an ASGI app (served inside a BridgeMiddleware), an asgi_bridge handler, or a plain
 blocking function of (request, response) (made a handler)."""
 
+AUTO = "auto"
+MIB = 1024 * 1024
 WORKER_CLASSES = ("asyncio", "uvloop", "trio")
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
 
@@ -44,7 +48,13 @@ def add_parser(subparsers: "Subparsers") -> None:
         metavar="HOST:PORT",
         help="address to listen at; port 0 takes a free one, which is printed",
     )
-    parser.add_argument("--server", choices=SERVERS, default="hypercorn", help="what serves")
+    parser.add_argument(
+        "--server",
+        choices=(AUTO, *SERVERS),
+        default=AUTO,
+        help="what serves; auto is hypercorn, or what TARGET asks for if that is installed, as "
+        "AIStore ETL servers do for uvicorn",
+    )
     parser.add_argument(
         "-w",
         "--workers",
@@ -109,11 +119,16 @@ def run(parsed: argparse.Namespace) -> int:
     settings = Settings(**{each.name: getattr(parsed, each.name) for each in fields(Settings)})
     if settings.reload and settings.workers > 1:
         raise CommandError("--reload is for development, with one worker; leave out --workers")
-    if settings.server != "hypercorn" and settings.worker_class != "asyncio":
+    if settings.server not in ("hypercorn", AUTO) and settings.worker_class != "asyncio":
         raise CommandError(f"--worker-class is Hypercorn's, not {settings.server}'s")
-    check_installed(settings)
+    if settings.server != AUTO:
+        check_installed(settings)
     with sigterm_as_interrupt():
-        load_app(settings)
+        app = load_app(settings)
+        if settings.server == AUTO:
+            settings = replace(settings, server=server_for(app, settings))
+            check_installed(settings)
+        warn_of_messages(app, settings)
         configure_logging(settings.log_level)
         with closing(bind(host, port)) as bound:
             server = SERVERS[settings.server]
@@ -124,6 +139,26 @@ def run(parsed: argparse.Namespace) -> int:
             if server.starts_workers or (settings.workers == 1 and not settings.reload):
                 return server.serve(settings, bound)
             return supervise(server.serve, settings, bound)
+
+
+def server_for(app: ASGIApp, settings: Settings) -> str:
+    """The server to take where none was named."""
+    wanted = preferred_server_of(app)
+    if wanted is None or wanted not in SERVERS or settings.worker_class != "asyncio":
+        return "hypercorn"
+    return wanted if find_spec(wanted) is not None else "hypercorn"
+
+
+def warn_of_messages(app: ASGIApp, settings: Settings) -> None:
+    """Say so where a server takes no WebSocket messages as long as the app wants them."""
+    most = SERVERS[settings.server].ws_max_bytes
+    wanted = ws_max_bytes_of(app)
+    if most is not None and wanted > most:
+        tell(
+            f"{settings.server} takes WebSocket frames of {most // MIB} MiB at most, and cuts the "
+            f"connection at longer ones; {settings.target} asks for {wanted // MIB} MiB: use "
+            "--server uvicorn, or hypercorn"
+        )
 
 
 @contextmanager

@@ -34,11 +34,13 @@ class Server:
         serve: serves until SIGINT or SIGTERM and returns the exit code.
         install: what pip installs to have it.
         starts_workers: it sees to --workers and --reload itself, and to listening.
+        ws_max_bytes: the longest WebSocket frame that it can be told to take; None for any.
     """
 
     serve: Callable[[Settings, socket.socket], int]
     install: str
     starts_workers: bool
+    ws_max_bytes: int | None = None
 
 
 def serve_with_hypercorn(settings: Settings, bound: socket.socket) -> int:
@@ -134,7 +136,13 @@ SERVERS: Final[Mapping[str, Server]] = {
         serve=serve_with_hypercorn, install="'asgi_bridge[serve]'", starts_workers=False
     ),
     "uvicorn": Server(serve=serve_with_uvicorn, install="uvicorn", starts_workers=False),
-    "granian": Server(serve=serve_with_granian, install="granian", starts_workers=True),
+    # What its WebSocket library takes in one frame; it has no option for it.
+    "granian": Server(
+        serve=serve_with_granian,
+        install="granian",
+        starts_workers=True,
+        ws_max_bytes=16 * 1024 * 1024,
+    ),
 }
 
 

@@ -11,7 +11,7 @@ class Settings:
         target: as given.
         app_dir: absolute; goes to the front of the import path.
         factory: the target is called to get the app.
-        server: a key of `SERVERS`.
+        server: a key of `SERVERS`, or `auto` until the target is loaded.
         workers: number of processes.
         worker_class: Hypercorn's.
         reload: start again when a source file changes.

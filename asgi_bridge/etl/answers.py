@@ -23,11 +23,13 @@ class Answer:
 
     Attributes:
         body: all of it; None where it has been relayed already.
+        reason: of a failure, for the log; empty where that is told already, or there is none.
     """
 
     status: int
     body: bytes | None = b""
     headers: dict[str, str] = field(default_factory=dict)
+    reason: str = ""
 
     @property
     def transient(self) -> bool:
@@ -42,7 +44,9 @@ class Answer:
 
 def answer_of(refused: Refused) -> Answer:
     """A refusal as an answer."""
-    return Answer(refused.status_code, refused.detail.encode(), dict(refused.headers))
+    body = refused.detail.encode()
+    reason = "" if refused.told else refused.reason
+    return Answer(refused.status_code, body, dict(refused.headers), reason)
 
 
 def length_header(size: int) -> dict[str, str]:

@@ -1,90 +1,106 @@
-# How a request is answered.
-#
-# Rule 1: what goes from the caller's body, or from a local file, straight back to the caller is
-#         the handler's own business: the shortest way.
-# Rule 2: everything else is an inner exchange of the same handler, between a receive and a send of
-#         ours (sources.py, sinks.py), while an outer bridge keeps watch over the caller. If that
-#         leaves, all of it is cancelled: the source, the transform, the delivery.
 """ETLApp: the ASGI application of an ETL server."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from functools import partial
-from typing import Final, NamedTuple
-from urllib.parse import parse_qsl
+import logging
+from collections.abc import Callable
+from typing import Any, Final, NoReturn, Protocol
+from urllib.parse import parse_qsl, unquote_to_bytes
 
-import anyio
+from asgi_bridge import BridgeMiddleware, WorkerPool
 
-from asgi_bridge import BridgeMiddleware, HandlerApp, Request, Response, handler
-
-from .answers import Answer, Relay, answer_of
-from .asgi import Receive, Scope, Send, header_of, respond
+from .answers import answer_of
+from .asgi import ASGIApp, Receive, Scope, Send, header_of, respond
 from .client import Client
-from .delivery import Courier, Hop, Run, collect, deliver, hop_of, refusal_from
+from .delivery import hop_of, vouched_for
 from .errors import Refused, refused_for
 from .fqn import sanitize_fqn
 from .pipeline import compose_upstream_url, parse_etl_pipeline
+from .reports import report
 from .settings import Settings
-from .sinks import Sink
-from .sources import Caller, NoBody, upstream
-from .transform import JOB, Job
-from .websocket import ObjectSocket
+from .task import Task
+from .transform import Job
 
-_TASK: Final = "asgi_bridge.etl.task"
+_REFUSAL: Final = "asgi_bridge.etl.refusal"
+# What transformers call on AIStore's `app`, which is FastAPI's.
+_ROUTES: Final = frozenset(
+    "get put post delete patch head options api_route add_api_route add_route route mount "
+    "include_router websocket".split()
+)
 
 
-class Task(NamedTuple):
-    """What a request asks for.
+class Serving(Protocol):
+    """What answers the requests for objects."""
 
-    Attributes:
-        job: for the transform.
-        hop: where the output goes, None for the caller.
-        url: where the object comes from, empty for a file and for the request's body.
-        foreign: that is not a target's.
-    """
-
-    job: Job
-    hop: Hop | None
-    url: str = ""
-    foreign: bool = False
+    async def serve(self, task: Task, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one."""
 
 
 class ETLApp:
     """The application.
 
     Args:
-        work: runs the transform; its pool is closed with the lifespan.
-        pull: likewise, on the same pool, for objects that come from a target.
+        serving: answers the requests for objects.
+        socket: answers WebSockets.
+        pool: closed with the lifespan; None for none.
+        client: likewise.
         settings: what the environment says.
-        streaming: whether the server streams, and so has no WebSocket.
-        flush_threshold: bytes of an answer that are held until it is whole.
-        ws_max_bytes: kept, for whoever serves the application.
+        ws_max_bytes: kept, for whoever serves the application; likewise the next.
+        switch_interval: seconds after which a thread that computes lets others have a turn.
+        logger: where refusals go.
     """
+
+    # For `asgi-bridge serve`: the server to take where none is named, and that no bridge is needed
+    # around us: what streams has one, and all else is whole before it is answered.
+    preferred_server: Final = "uvicorn"
+    needs_no_bridge: Final = True
 
     def __init__(
         self,
-        work: HandlerApp,
-        pull: HandlerApp,
-        settings: Settings,
+        serving: Serving,
+        socket: ASGIApp,
         *,
-        streaming: bool,
-        flush_threshold: int,
+        pool: WorkerPool | None,
+        client: Client,
+        settings: Settings,
         ws_max_bytes: int,
+        switch_interval: float,
+        logger: logging.Logger,
     ) -> None:
         self.ws_max_bytes = ws_max_bytes
-        self._work = work
-        self._pull = pull
+        self.switch_interval = switch_interval
+        self._serving = serving
+        self._socket = socket
+        self._pool = pool
+        self._client = client
         self._settings = settings
-        self._streaming = streaming
-        self._flush_threshold = flush_threshold
-        self._client = Client(settings)
-        self._refuse = handler(refuse, pool=work.pool)
-        self._bridged = BridgeMiddleware(self._watched)
+        self._logger = logger
+        self._refuse = BridgeMiddleware(refuse)  # which takes in an upload that nobody wants
         self._alive = BridgeMiddleware(self._live)  # which hears of the server's shutdown
-        self._socket = ObjectSocket(work, self._client, settings, streaming=streaming)
+        self._outermost: ASGIApp | None = None  # what was added with add_middleware
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
+        if self._outermost is not None:
+            await self._outermost(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+        else:
+            await self._serve(scope, receive, send)
+
+    def add_middleware(
+        self, middleware: Callable[..., ASGIApp], *args: Any, **options: Any
+    ) -> None:
+        """Put an ASGI middleware around all that has been added before; as Starlette does."""
+        self._outermost = middleware(self._outermost or self._serve, *args, **options)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name in _ROUTES:
+            raise AttributeError(
+                f"an ETL server's app is no FastAPI application and has no {name!r}; mount it below"
+                " routes of your own, as in Starlette(routes=[Route(...), Mount('/', server.app)])"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
             case "http":
                 await self._http(scope, receive, send)
@@ -102,18 +118,21 @@ class ETLApp:
             return
         try:
             task = self._task(method, path, scope)
+            if task.hop is not None:
+                task = task._replace(hop=await vouched_for(task.hop, self._settings))
         except Exception as error:
-            await self._refuse({**scope, _TASK: refused_for(error)}, receive, send)
+            refused = refused_for(error)
+            assert isinstance(refused, Refused), "nobody has left yet"
+            report(self._logger, path, refused.status_code, refused.reason)
+            await self._refuse({**scope, _REFUSAL: refused}, receive, send)
             return
-        if task.hop is not None or task.url:
-            await self._bridged({**scope, _TASK: task, JOB: task.job}, receive, send)
-        else:
-            await self._work({**scope, JOB: task.job}, receive, send)
+        await self._serving.serve(task, scope, receive, send)
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # lifespan.startup
         try:
-            self._work.pool.open()
+            if self._pool is not None:
+                self._pool.open()
             self._settings.ssl_context()
         except Exception as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
@@ -121,12 +140,17 @@ class ETLApp:
         await send({"type": "lifespan.startup.complete"})
         await receive()  # lifespan.shutdown
         await self._client.aclose()
-        await self._work.pool.aclose()
+        if self._pool is not None:
+            await self._pool.aclose()
         await send({"type": "lifespan.shutdown.complete"})
 
-    # What is asked for.
-
     def _task(self, method: str, path: str, scope: Scope) -> Task:
+        """What a request asks for.
+
+        Raises:
+            Refused: it asks for nothing that there is.
+            ValueError: its pipeline is malformed.
+        """
         raw: bytes = scope.get("query_string", b"")
         query = dict(parse_qsl(raw.decode("latin-1"), True)) if raw else {}
         etl_args = query.get("etl_args", "").strip()
@@ -143,87 +167,16 @@ class ETLApp:
         url = ""
         if method == "GET" and not fqn:
             latest = query.get("latest-ver", "")
-            url = compose_upstream_url(self._settings.target_url, path, latest)
-        hop = hop_of(pipeline, self._settings, path, etl_args)
+            url = compose_upstream_url(self._settings.target_url, name_of(scope, path), latest)
+        hop = None
+        if pipeline.first:
+            hop = hop_of(pipeline, self._settings, name_of(scope, path), etl_args)
         return Task(Job(path, etl_args, fqn), hop, url)
 
-    # The longer ways.
 
-    async def _watched(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a task for as long as its caller is there."""
-        task: Task = scope[_TASK]
-        caller = Caller(receive)
-        if task.url or task.job.fqn:
-            caller.leave_body()
-        failure: Exception | None = None
-        async with anyio.create_task_group() as tasks:
-
-            async def watch() -> None:
-                await caller.wait_gone()
-                tasks.cancel_scope.cancel()
-
-            tasks.start_soon(watch)
-            try:
-                await self._serve(task, caller, scope, send)
-            except Exception as error:  # kept, for a task group would wrap it up
-                failure = error
-            tasks.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
-
-    async def _serve(self, task: Task, caller: Caller, scope: Scope, send: Send) -> None:
-        try:
-            if task.hop is None:
-                async with upstream(self._client, task.url, foreign=task.foreign) as source:
-                    await self._pull(source.scope(scope), source.receive, send)
-                return
-            answer = await self._deliver(task, task.hop, caller, scope, send)
-            caller.leave_body()
-        except Refused as refused:
-            answer = answer_of(refused)
-        await answer.send(send)
-
-    async def _deliver(
-        self, task: Task, hop: Hop, caller: Caller, scope: Scope, send: Send
-    ) -> Answer:
-        settings = self._settings
-        courier = Courier(self._client, hop, Relay(self._flush_threshold, send))
-        source = partial(self._source, task, caller, scope)
-        if self._streaming:
-            return await deliver(
-                lambda: courier.put_stream(source()),
-                settings.retries,
-                replayable=bool(task.url or task.job.fqn),
-            )
-        async with source() as run:
-            collected = await collect(run)
-        if collected.refused:
-            return refusal_from(collected)
-        return await deliver(
-            lambda: courier.put_whole(collected.content, settings.slice_bytes),
-            settings.retries,
-            replayable=True,
-        )
-
-    @asynccontextmanager
-    async def _source(self, task: Task, caller: Caller, scope: Scope) -> AsyncIterator[Run]:
-        """What runs the inner exchange on the task's source, which is open meanwhile."""
-        if task.url:
-            async with upstream(self._client, task.url) as source:
-                yield partial(run_into, self._pull, source.scope(scope), source.receive)
-        else:
-            receive = NoBody() if task.job.fqn else caller.body
-            yield partial(run_into, self._work, {**scope, "method": "PUT"}, receive)
-
-
-async def run_into(work: HandlerApp, scope: Scope, receive: Receive, sink: Sink) -> None:
-    """Run an inner exchange into a sink."""
-    await work(scope, receive, sink.send)
-
-
-def refuse(request: Request, response: Response) -> None:
-    """A handler that answers with the refusal in its scope."""
-    raise request.scope[_TASK]
+async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application that answers with the refusal in its scope."""
+    await answer_of(scope[_REFUSAL]).send(send)
 
 
 def path_of(scope: Scope) -> str:
@@ -233,3 +186,18 @@ def path_of(scope: Scope) -> str:
     if root and (path == root or path.startswith(root + "/")):
         path = path[len(root) :]
     return path.removeprefix("/")
+
+
+def name_of(scope: Scope, path: str) -> str | bytes:
+    """The object's path for other hosts: byte for byte, if it is no UTF-8.
+
+    Servers put U+FFFD into `path` for what they cannot decode.
+    """
+    raw: bytes = scope.get("raw_path") or b""
+    if "\ufffd" not in path or not raw:
+        return path
+    name = unquote_to_bytes(raw.partition(b"?")[0])
+    root: bytes = scope.get("root_path", "").rstrip("/").encode()
+    if root and name.startswith(root + b"/"):
+        name = name[len(root) :]
+    return name.removeprefix(b"/")

@@ -19,6 +19,12 @@ def header_of(scope: Scope, wanted: bytes) -> str:
     return ""
 
 
+def announces_body(scope: Scope) -> bool:
+    """Whether a request's head says that a body follows."""
+    length = header_of(scope, b"content-length")
+    return length not in ("", "0") or bool(header_of(scope, b"transfer-encoding"))
+
+
 async def start_response(send: Send, status: int, headers: Mapping[str, str]) -> None:
     """Send a response's head."""
     raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
@@ -35,3 +41,13 @@ async def respond(send: Send, status: int, body: bytes, headers: Mapping[str, st
     length = {} if status in (204, 304) else {"content-length": str(len(body))}
     await start_response(send, status, {**headers, **length})
     await send_chunk(send, body, last=True)
+
+
+async def respond_with(send: Send, content_type: str, body: bytes) -> None:
+    """Send a whole object, in fewer steps than `respond`."""
+    headers = [
+        (b"content-type", content_type.encode("latin-1")),
+        (b"content-length", b"%d" % len(body)),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -122,6 +122,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
         body: aiohttp.Payload | None = None,
         redirects: bool = False,
+        trusted: bool = False,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a request; yields the response as soon as its head is here.
 
@@ -129,13 +130,14 @@ class Client:
 
         Args:
             body: sent while the response is awaited and read.
-            redirects: follow them; without the bearer token.
+            redirects: follow them.
+            trusted: the other side may see the bearer token.
 
         Raises:
             HopBroken: there is no response.
         """
         sent = dict(headers or {})
-        if self._settings.token is not None and self._settings.trusts(url) and not redirects:
+        if self._settings.token is not None and trusted:
             sent["Authorization"] = f"Bearer {self._settings.token}"
         address = yarl.URL(url, encoded=True)
         session, host = await self.session(), address.raw_authority

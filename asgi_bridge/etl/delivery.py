@@ -9,7 +9,7 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import aiohttp
@@ -35,65 +35,79 @@ class Hop:
         url: what it is PUT to.
         headers: of that PUT.
         to_target: it is a target that stores it, and not a stage.
+        name: the node URL, as the pipeline has it; there is no secret in it.
+        trusted: it gets the bearer token.
     """
 
     url: str
     headers: dict[str, str]
     to_target: bool
+    name: str
+    trusted: bool
 
 
-def hop_of(pipeline: Pipeline, settings: Settings, path: str, etl_args: str) -> Hop | None:
+def hop_of(pipeline: Pipeline, settings: Settings, path: str | bytes, etl_args: str) -> Hop | None:
     """The next hop of a pipeline, None where that is back to the caller.
 
+    Args:
+        path: the object's, decoded; bytes where they may be no UTF-8.
+
     Raises:
-        Refused: it is no URL of a host, status 500, which is what AIStore's own server gives; or it
-            would be given the secret, and is not trusted with it, status 403.
+        Refused: it is no URL of a host, status 500, which is what AIStore's own server gives.
     """
     if not pipeline.first:
         return None
     if not is_http_url(pipeline.first):
         raise Refused(500, f"Processing error: the next hop {pipeline.first!r} is no http URL")
-    to_target = is_target(pipeline.first)
-    if to_target and not settings.trusts(pipeline.first):
+    return Hop(
+        compose_etl_direct_put_url(pipeline.first, settings.target_url, path, etl_args),
+        {"Ais-Node-Url": pipeline.rest} if pipeline.rest else {},
+        is_target(pipeline.first),
+        pipeline.first,
+        settings.trust.knows(pipeline.first),
+    )
+
+
+async def vouched_for(hop: Hop, settings: Settings) -> Hop:
+    """The hop, once it is clear whether it is trusted; names may have to be looked up for that.
+
+    Raises:
+        Refused: it would be given the secret, and is not trusted with it, status 403.
+    """
+    if hop.trusted:
+        return hop
+    if await settings.trust.finds(hop.name):
+        return replace(hop, trusted=True)
+    if hop.to_target:
         raise Refused(
-            403, f"{pipeline.first!r} is on no host that this ETL trusts; see AIS_ETL_TRUSTED_HOSTS"
+            403,
+            f"{hop.name!r} is on no host that this ETL trusts with its secret; if it is a target "
+            "of yours, name it in AIS_ETL_TRUSTED_HOSTS",
         )
-    url = compose_etl_direct_put_url(pipeline.first, settings.target_url, path, etl_args)
-    return Hop(url, {"Ais-Node-Url": pipeline.rest} if pipeline.rest else {}, to_target)
+    return hop
 
 
 Attempt = Callable[[], Awaitable[Answer]]
 Run = Callable[[Sink], Awaitable[None]]  # runs an inner exchange into a sink
 
 
-async def collect(run: Run) -> Sink:
-    """Run an inner exchange into memory.
-
-    Raises:
-        Refused: it ended without a whole response.
-    """
-    sink = Sink()
-    try:
-        await run(sink)
-    except Exception as error:
-        raise refused_for(error) from error
-    if not sink.complete:
-        raise Refused(503, "the transform was ended")
-    return sink
-
-
-async def deliver(attempt: Attempt, retries: int, *, replayable: bool) -> Answer:
+async def deliver(
+    attempt: Attempt, retries: int, *, replayable: bool, retrying: Callable[[str], None]
+) -> Answer:
     """Try to deliver an object until that works, or need not be tried again.
 
     Args:
         attempt: makes the object and delivers it.
         retries: how many more times, for an object that can be made again.
         replayable: whether it can be.
+        retrying: told why, each time before it is tried again.
     """
     failure = ""
     for number in range(retries + 1 if replayable else 1):
         if number:
-            await anyio.sleep(min(2.0 ** (number - 1), _LONGEST_PAUSE))
+            pause = min(2.0 ** (number - 1), _LONGEST_PAUSE)
+            retrying(f"delivery {number} of {retries + 1} failed, again in {pause:g} s: {failure}")
+            await anyio.sleep(pause)
         try:
             answer = await attempt()
         except HopBroken as error:
@@ -124,14 +138,14 @@ class Courier:
         self._hop = hop
         self._relay = relay
 
-    async def put_whole(self, content: list[bytes], slice_bytes: int) -> Answer:
+    async def put_whole(self, content: bytes | memoryview, slice_bytes: int) -> Answer:
         """Deliver an object that is in memory.
 
         Raises:
             HopBroken: the connection failed.
         """
         payload = WholePayload(content, slice_bytes)
-        sent = sum(map(len, content))
+        sent = len(content)
         async with self._put(payload) as response:
             return await self._answer(response, lambda: (sent, True))
 
@@ -184,7 +198,10 @@ class Courier:
             raise
 
     def _put(self, payload: aiohttp.Payload) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        return self._client.request("PUT", self._hop.url, headers=self._hop.headers, body=payload)
+        hop = self._hop
+        return self._client.request(
+            "PUT", hop.url, headers=hop.headers, body=payload, trusted=hop.trusted
+        )
 
     async def _answer(
         self, response: aiohttp.ClientResponse, sent: Callable[[], tuple[int, bool]]
@@ -200,7 +217,8 @@ class Courier:
             body = await Relay(None).take(response)
             reason = response.headers.get(RETRY_REASON)
             kept = {RETRY_REASON: reason} if status == 503 and reason is not None else {}
-            return Answer(status, body, kept)
+            said = (body or b"").decode(errors="replace")
+            return Answer(status, body, kept, f"the next hop did not take the object: {said}")
         body = await self._relay.take(response)
         if body != b"" or not self._hop.to_target:
             return Answer(200, body)

@@ -54,7 +54,7 @@ class FileAccess:
         # The name itself, too: /proc has links that lead to any file, and out of the pod.
         named = (real, os.path.normpath(fqn))
         if not allowed or any(is_inside(name, path) for name in named for path in self._never):
-            raise Refused(403, f"this server does not read '{fqn}'")
+            raise Refused(403, f"this server does not read '{fqn}'; see AIS_ETL_FQN_ROOTS")
         return real
 
 

@@ -62,13 +62,15 @@ def is_http_url(node_url: str) -> bool:
         return False
 
 
-def compose_etl_direct_put_url(node_url: str, host_target: str, path: str, etl_args: str) -> str:
+def compose_etl_direct_put_url(
+    node_url: str, host_target: str, path: str | bytes, etl_args: str
+) -> str:
     """The URL to PUT an object to.
 
     Args:
         node_url: the next hop, as the pipeline names it.
         host_target: the target's URL, whose path is the prefix for other targets.
-        path: the object's path, decoded; a stage gets it.
+        path: the object's path, decoded; a stage gets it. Bytes where they may be no UTF-8.
         etl_args: replaces the node URL's own, unless it is empty.
     """
     node = urlsplit(node_url)
@@ -87,7 +89,7 @@ def compose_etl_direct_put_url(node_url: str, host_target: str, path: str, etl_a
     return urlunsplit(SplitResult(node.scheme, node.netloc, full_path, query, ""))
 
 
-def compose_upstream_url(host_target: str, path: str, latest_version: str) -> str:
+def compose_upstream_url(host_target: str, path: str | bytes, latest_version: str) -> str:
     """The URL to GET an object from its target; the path is one opaque segment of it."""
     url = f"{host_target}/{quote(path, safe='@')}"
     return f"{url}?{urlencode({'latest-ver': latest_version})}" if latest_version else url

@@ -1,35 +1,54 @@
 """ETLServer: what a transformer derives from."""
 
-import asyncio
 import inspect
-import logging
 import os
 import sys
-import threading
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import IO, Any, Final
+from functools import cached_property
+from typing import IO, Any, Final, NoReturn
 
-from asgi_bridge import Limits, Watermarks, WorkerPool, handler
+from asgi_bridge import Limits, WorkerPool, handler
 
 from .app import ETLApp
 from .asgi import Receive, Scope, Send
-from .fqn import FileAccess
-from .settings import Settings
-from .transform import Output, Transformation
+from .buffered import BufferedServing
+from .client import Client
+from .fqn import FileAccess, sanitize_fqn
+from .outputs import Output
+from .reports import set_up_logging
+from .settings import CONCURRENCY_VARIABLE, Settings
+from .streaming import StreamingServing
+from .transform import Buffered, Streaming
+from .turns import MadeOnItsThread, Turns
+from .websocket import ObjectSocket
 
 # AIStore keeps idle connections for 6 s, 30 s at most; a server that closes them first loses
 # objects that are just being sent.
 KEEP_ALIVE_TIMEOUT: Final = 75
 WS_MAX_BYTES: Final = 16 * 1024 * 1024 * 1024
+# Streaming transforms at once. AIStore's own server has 40 threads for them.
+STREAMS: Final = 64
+# Seconds after which a thread that computes in Python lets others have a turn, under `start` and
+# `asgi-bridge serve`. A loop beside many of them needs the shorter one. Beside one it waits for one
+# only, and a turn of a small transform costs 25 us more with the shorter interval (measured: 14 and
+# 40 us there and back, on 2 cores; Python's own 5 ms gain nothing over the 2).
+MANY_COMPUTE: Final = 0.0005
+ONE_COMPUTES: Final = 0.002
 
-_WORKERS: Final = 64
-_PIECE: Final = 1024 * 1024
 _PATIENCE: Final = 600.0  # seconds for a caller, or a next hop, that makes no progress
 
 
-class ETLServer:
+class ETLServer(metaclass=MadeOnItsThread):
     """A server of AIStore's ETL protocol around one blocking transform.
+
+    One object of the class serves every request. What `__init__` puts on `self` is therefore shared
+    by all of them, and `concurrency` says how many may use it at once. By default that is one:
+    `transform` is called for one object after the other, always on the same thread, and on that
+    thread the object itself is made. So models, connections and counters on `self` are safe, as
+    they are in AIStore's own server. A transform that shares nothing, or only what may be used by
+    several threads, gets faster with a larger number. `transform_stream` is called for many objects
+    at once, here as there.
 
     Derive from it, override `transform` or `transform_stream`, and give an instance, or its
     `app`, to any ASGI server; or call `start`. If both are overridden, `transform` is used.
@@ -37,9 +56,15 @@ class ETLServer:
     Args:
         host: where `start` listens.
         port: likewise.
+        concurrency: goes before the class' own.
 
     Attributes:
-        logger: for the transform's own messages.
+        concurrency: most transforms at once. 1 means one and the same thread for all of them, 0 the
+            thread of the event loop, where everything else then waits for the transform. None for
+            1, or for STREAMS where `transform_stream` is used. What AIS_ETL_CONCURRENCY says goes
+            before it, unless it is 0 or 1: those are promises to the transform.
+        logger: for the transform's own messages; to stdout, from LOG_LEVEL (INFO) upwards, unless
+            logging has been set up otherwise.
         host_target: `AIS_TARGET_URL`.
         direct_put: `DIRECT_PUT`; this and the next two are for information only.
         direct_fqn: `ETL_DIRECT_FQN`.
@@ -47,58 +72,110 @@ class ETLServer:
         use_streaming: whether it is `transform_stream` that is called.
         app: the ASGI application.
         ws_max_bytes: the longest WebSocket message; `start` and `asgi-bridge serve` allow it.
-        flush_threshold: an answer up to this many bytes is whole before it starts, and its
-            failures have a status.
+        flush_threshold: of a streaming server, an answer up to this many bytes is whole before it
+            starts, and its failures have a status.
 
     Raises:
         TypeError: neither of the two is overridden, or one is `async def`.
         EnvironmentError: `AIS_TARGET_URL` is not set.
-        ValueError: another variable is malformed.
+        ValueError: another variable is malformed, or `concurrency` is.
     """
+
+    preferred_server: Final = ETLApp.preferred_server
+    needs_no_bridge: Final = True
 
     flush_threshold: int = 1024 * 1024
     ws_max_bytes: int = WS_MAX_BYTES
+    concurrency: int | None = None
 
-    def __init__(self, host: str = "0.0.0.0", port: int = 8000) -> None:
+    def __init__(
+        self, host: str = "0.0.0.0", port: int = 8000, *, concurrency: int | None = None
+    ) -> None:
         self.host = host
         self.port = port
-        self.logger = logging.getLogger(type(self).__name__)
         self.use_streaming = streaming = self._mode()
-        settings = Settings.from_environment(os.environ)
-        self.host_target = settings.target_url
+        self._settings = settings = Settings.from_environment(os.environ)
+        self.logger = logger = set_up_logging(type(self).__name__)
+        self.host_target = os.environ["AIS_TARGET_URL"]
         self.direct_put = settings.direct_put
         self.direct_fqn = settings.direct_fqn
         self.direct_put_retries = settings.retries
         raise_file_limit()
+        if concurrency is None:
+            concurrency = self.concurrency
+        self.concurrency = size = concurrency_of(concurrency, settings, streaming=streaming)
         own_files = [*(settings.certificate or ()), *source_files(type(self))]
-        work = Transformation(
-            transform=None if streaming else self.transform,
-            transform_stream=self.transform_stream,
-            mime_type=self.get_mime_type,
-            files=FileAccess(settings.fqn_roots, own_files),
-            direct_fqn=settings.direct_fqn,
-            flush_threshold=self.flush_threshold,
-            logger=self.logger,
-        )
-        limits = Limits(read_timeout=_PATIENCE, write_timeout=_PATIENCE)
-        if not streaming:  # whole objects are in memory anyway, and larger pieces go out faster
-            piece = Watermarks(high=2 * _PIECE, low=_PIECE)
-            limits = replace(limits, message_bytes=_PIECE, response=piece)
-        pool = WorkerPool(_WORKERS, name="etl")
+        files = FileAccess(settings.fqn_roots, own_files)
+        client = Client(settings)
+        pool: WorkerPool | None = None
+        serving: BufferedServing | StreamingServing
+        if streaming:
+            # A crowd waits in line: AIStore takes a bare 503 for final.
+            pool = WorkerPool(size, most_connections(), name="etl")
+            streams = Streaming(
+                transform_stream=self.transform_stream,
+                mime_type=self.get_mime_type,
+                files=files,
+                flush_threshold=self.flush_threshold,
+                logger=logger,
+            )
+            limits = Limits(read_timeout=_PATIENCE, write_timeout=_PATIENCE)
+            serving = StreamingServing(
+                handler(streams, limits=limits, pool=pool),
+                # Targets read while they write: what they send needs no file to wait in.
+                handler(streams, limits=replace(limits, duplex="full"), pool=pool),
+                client,
+                settings,
+                flush_threshold=self.flush_threshold,
+                logger=logger,
+            )
+            socket = ObjectSocket(None, None, settings, logger)
+        else:
+            turns = Turns.here() or Turns(1, "etl-transform")
+            turns.size = size
+            whole = Buffered(
+                transform=self.transform,
+                mime_type=self.get_mime_type,
+                files=files,
+                direct_fqn=settings.direct_fqn,
+                turns=turns,
+                logger=logger,
+            )
+            serving = BufferedServing(
+                whole,
+                client,
+                settings,
+                flush_threshold=self.flush_threshold,
+                patience=_PATIENCE,
+                logger=logger,
+            )
+            socket = ObjectSocket(serving, whole, settings, logger)
         self.app = ETLApp(
-            handler(work, limits=limits, pool=pool),
-            # Targets read while they write: what they send needs no file to wait in.
-            handler(work, limits=replace(limits, duplex="full"), pool=pool),
-            settings,
-            streaming=streaming,
-            flush_threshold=self.flush_threshold,
+            serving,
+            socket,
+            pool=pool,
+            client=client,
+            settings=settings,
             ws_max_bytes=self.ws_max_bytes,
+            switch_interval=MANY_COMPUTE if streaming or size > 1 else ONE_COMPUTES,
+            logger=logger,
         )
+
+    @classmethod
+    def _is_buffered(cls) -> bool:
+        return cls.transform is not ETLServer.transform
+
+    @classmethod
+    def _made_on_its_thread(cls) -> bool:
+        """Whether to make its objects where `transform` will be called."""
+        promised = cls.concurrency if cls.concurrency is not None else 1
+        asked = os.environ.get(CONCURRENCY_VARIABLE, "").strip()
+        return cls._is_buffered() and promised != 0 and not (promised != 1 and asked == "0")
 
     def _mode(self) -> bool:
         """Whether to stream, by what the class overrides."""
         kind = type(self)
-        buffered = kind.transform is not ETLServer.transform
+        buffered = kind._is_buffered()
         if not buffered and kind.transform_stream is ETLServer.transform_stream:
             raise TypeError(
                 f"{kind.__name__} must override either transform() or transform_stream()"
@@ -111,7 +188,7 @@ class ETLServer:
     # What a transformer overrides.
 
     def transform(self, data: Any, path: str, etl_args: str) -> Output:
-        """Make the transformed object of the whole object; on a worker thread.
+        """Make the transformed object of the whole object; one at a time, see `concurrency`.
 
         Args:
             data: the object, as `bytes`; the path of its file where `ETL_DIRECT_FQN` is set and
@@ -124,7 +201,8 @@ class ETLServer:
     def transform_stream(self, reader: IO[bytes], path: str, etl_args: str) -> Iterable[Any]:
         """Make the transformed object piece by piece, while the object comes; on a worker thread.
 
-        It may be called again for the same object when a delivery is tried again.
+        It is called for many objects at once, and may be called again for the same object when a
+        delivery is tried again.
 
         Args:
             reader: the object as a blocking binary file.
@@ -134,8 +212,38 @@ class ETLServer:
         raise NotImplementedError
 
     def get_mime_type(self) -> str:
-        """The content-type of what is made."""
+        """The content-type of what is made; called after each `transform`, on its thread."""
         return "application/octet-stream"
+
+    # What AIStore's own servers have, for transformers that use it.
+
+    def sanitize_fqn(self, fqn: str) -> str:
+        """The absolute, normal path that an `etl_fqn` value stands for."""
+        return sanitize_fqn(fqn)
+
+    @cached_property
+    def session(self) -> Any:
+        """A `requests.Session` with the TLS settings and the bearer token for the target.
+
+        Raises:
+            AttributeError: `requests` is not installed.
+        """
+        try:
+            import requests  # type: ignore[import-untyped] # its types are a package of their own
+        except ImportError:
+            raise AttributeError("`session` is a requests.Session; pip install requests") from None
+        session = requests.Session()
+        session.verify, session.cert = self._settings.verify, self._settings.certificate
+        if self._settings.token is not None:
+            session.headers["Authorization"] = f"Bearer {self._settings.token}"
+        return session
+
+    @property
+    def client(self) -> NoReturn:
+        """Not here: in AIStore's server it is an asynchronous client, of no use to a transform."""
+        raise AttributeError(
+            "an ETL server has no `client`; use `self.session`, or an httpx.Client of your own"
+        )
 
     # Serving.
 
@@ -144,24 +252,52 @@ class ETLServer:
         await self.app(scope, receive, send)
 
     def start(self) -> None:
-        """Serve with Hypercorn on `host` and `port` until SIGINT or SIGTERM.
+        """Serve with uvicorn on `host` and `port` until SIGINT or SIGTERM.
 
         Threads: any; but only the main thread hears of signals. On another one it serves until the
         process ends.
         """
-        from hypercorn.asyncio import serve
-        from hypercorn.config import Config
+        import uvicorn
 
-        config = Config()
-        config.bind = [f"{self.host}:{self.port}"]
-        config.keep_alive_timeout = KEEP_ALIVE_TIMEOUT
-        config.websocket_max_message_size = self.ws_max_bytes
-        on_main_thread = threading.current_thread() is threading.main_thread()
-        until = None if on_main_thread else asyncio.Event().wait  # which nobody sets
-        asyncio.run(serve(self, config, shutdown_trigger=until, mode="asgi"))  # type: ignore[arg-type] # Hypercorn's scopes are TypedDicts
+        sys.setswitchinterval(self.app.switch_interval)
+        uvicorn.run(
+            self,
+            host=self.host,
+            port=self.port,
+            log_config=None,  # as the rest
+            access_log=False,
+            timeout_keep_alive=KEEP_ALIVE_TIMEOUT,
+            ws_max_size=self.ws_max_bytes,
+        )
 
 
 FastAPIServer = ETLServer
+
+
+def concurrency_of(said: int | None, settings: Settings, *, streaming: bool) -> int:
+    """How many transforms may run at once.
+
+    Args:
+        said: by the class or its caller; None for nothing.
+
+    Raises:
+        ValueError: it is too small.
+    """
+    least = 1 if streaming else 0
+    promised = said is not None and said in (0, 1)
+    asked = said if promised or settings.concurrency is None else settings.concurrency
+    size = (STREAMS if streaming else 1) if asked is None else asked
+    if size < least:
+        raise ValueError(f"concurrency is at least {least}, not {size}")
+    return size
+
+
+def most_connections() -> int:
+    """As many connections as the process may have open."""
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
 def source_files(kind: type) -> Iterable[str]:

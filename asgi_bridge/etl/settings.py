@@ -1,11 +1,11 @@
 """What the environment of an ETL pod says, read once, when the server is made."""
 
-import ipaddress
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Self
-from urllib.parse import urlsplit
+
+from .trust import Trust
 
 DEFAULT_RETRIES: Final = 3
 DEFAULT_SLICE_BYTES: Final = 1024 * 1024
@@ -13,14 +13,9 @@ DEFAULT_CONNECTIONS: Final = 256
 DEFAULT_KEPT_CONNECTIONS: Final = 128
 DEFAULT_KEEP_ALIVE: Final = 30.0
 
-_TRUE: Final = frozenset({"1", "t", "true", "y", "yes", "on"})
+CONCURRENCY_VARIABLE: Final = "AIS_ETL_CONCURRENCY"
 
-# The address blocks that no router of the internet carries. A cluster's nodes share one, or its
-# pods do.
-_PRIVATE: Final = tuple(
-    ipaddress.ip_network(block)
-    for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
-)
+_TRUE: Final = frozenset({"1", "t", "true", "y", "yes", "on"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +36,10 @@ class Settings:
         certificate: paths of our own certificate and its key, None for none.
         fqn_roots: directories that request-FQNs must be in; none for anywhere.
         trusted_hosts: host names, `*.suffixes` and address blocks that may see the token and the
-            secret; none for the rule of `trusts`.
+            secret; none for the rule of `Trust`.
+        concurrency: most buffered transforms at once, or streaming ones; None for what the class
+            says.
+        trust: who may see the token and the secret.
     """
 
     target_url: str
@@ -57,6 +55,11 @@ class Settings:
     certificate: tuple[str, str] | None = None
     fqn_roots: tuple[str, ...] = ()
     trusted_hosts: tuple[str, ...] = ()
+    concurrency: int | None = None
+    trust: Trust = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "trust", Trust(self.target_url, self.trusted_hosts))
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Self:
@@ -71,8 +74,9 @@ class Settings:
             raise OSError("the environment variable AIS_TARGET_URL must be set")
         verify, certificate = resolve_ssl_config(environ)
         slice_bytes = int(environ.get("AIS_DIRECT_PUT_CHUNK_SIZE", DEFAULT_SLICE_BYTES))
-        settings = cls(
-            target_url=target_url,
+        concurrency = environ.get(CONCURRENCY_VARIABLE, "")
+        return cls(
+            target_url=target_url.rstrip("/"),
             direct_put=is_true(environ.get("DIRECT_PUT", environ.get("direct_put", ""))),
             direct_fqn=is_true(environ.get("ETL_DIRECT_FQN", "")),
             retries=max(0, int(environ.get("AIS_DIRECT_PUT_RETRIES", DEFAULT_RETRIES))),
@@ -85,31 +89,8 @@ class Settings:
             certificate=certificate,
             fqn_roots=parts_of(environ.get("AIS_ETL_FQN_ROOTS", ""), ":"),
             trusted_hosts=parts_of(environ.get("AIS_ETL_TRUSTED_HOSTS", "").lower(), ","),
+            concurrency=int(concurrency) if concurrency.strip() else None,
         )
-        for each in settings.trusted_hosts:
-            if "/" in each:
-                ipaddress.ip_network(each)
-        return settings
-
-    def trusts(self, url: str) -> bool:
-        """Whether a URL's host may see the bearer token and the ETL's secret.
-
-        The target's own host always may. Where AIS_ETL_TRUSTED_HOSTS is set, so may what it
-        names, and nobody else. Where it is not: if the target is known by a private address, the
-        addresses of the same private block; if by a name of three labels or more, as the pods of
-        a service are, its siblings.
-        """
-        host, target = host_of(url), host_of(self.target_url)
-        if host == target:
-            return True
-        if self.trusted_hosts:
-            return any(names(pattern, host) for pattern in self.trusted_hosts)
-        address, target_address = address_of(host), address_of(target)
-        if address is None or target_address is None:
-            parent = target.partition(".")[2]
-            siblings = address is None and target_address is None and "." in parent
-            return siblings and host.partition(".")[2] == parent
-        return any(address in block and target_address in block for block in _PRIVATE)
 
     def ssl_context(self) -> ssl.SSLContext:
         """The context for outbound TLS.
@@ -146,24 +127,3 @@ def is_true(text: str) -> bool:
 
 def parts_of(text: str, separator: str) -> tuple[str, ...]:
     return tuple(part for each in text.split(separator) if (part := each.strip()))
-
-
-def host_of(url: str) -> str:
-    return urlsplit(url).hostname or ""
-
-
-def address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None
-
-
-def names(pattern: str, host: str) -> bool:
-    """Whether an entry of AIS_ETL_TRUSTED_HOSTS names a host."""
-    if "/" in pattern:
-        address = address_of(host)
-        return address is not None and address in ipaddress.ip_network(pattern)
-    if pattern.startswith("*."):
-        return host.endswith(pattern[1:])
-    return host == pattern

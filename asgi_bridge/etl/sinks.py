@@ -141,28 +141,30 @@ class UploadPayload(aiohttp.Payload):
 
 
 class WholePayload(aiohttp.Payload):
-    """An object in memory, written in slices and without copies.
+    """An object in memory, written in slices.
 
     Args:
-        content: the object, in parts.
+        content: the object.
         slice_bytes: the size of a write.
     """
 
-    def __init__(self, content: list[bytes], slice_bytes: int) -> None:
+    def __init__(self, content: bytes | memoryview, slice_bytes: int) -> None:
         super().__init__(content)
         self._content = content
         self._slice_bytes = slice_bytes
 
     @property
     def size(self) -> int | None:
-        return sum(map(len, self._content))
+        return len(self._content)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        step = self._slice_bytes
-        for part in self._content:
-            with memoryview(part) as view:
-                for begin in range(0, len(part), step):
-                    await writer.write(bytes(view[begin : begin + step]))
+        content, step = self._content, self._slice_bytes
+        if type(content) is bytes and len(content) <= step:
+            await writer.write(content)
+            return
+        with memoryview(content) as view:
+            for begin in range(0, len(content), step):
+                await writer.write(bytes(view[begin : begin + step]))
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         raise TypeError("an object is not text")

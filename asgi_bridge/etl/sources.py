@@ -46,23 +46,17 @@ class Caller:
             pass  # the rest of a body that nobody wants
 
 
-class OneMessage:
-    """The `receive` of an inner exchange whose whole body is here."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = [body]
-
-    async def __call__(self) -> Message:
-        if not self._body:
-            await anyio.sleep_forever()  # as above
-        return {"type": "http.request", "body": self._body.pop(), "more_body": False}
-
-
-class NoBody(OneMessage):
+class NoBody:
     """The `receive` of an inner exchange that needs no body: the transform opens a file."""
 
     def __init__(self) -> None:
-        super().__init__(b"")
+        self._told = False
+
+    async def __call__(self) -> Message:
+        if self._told:
+            await anyio.sleep_forever()  # as above
+        self._told = True
+        return {"type": "http.request", "body": b"", "more_body": False}
 
 
 class Upstream:
@@ -87,6 +81,18 @@ class Upstream:
         self._ended = not chunk
         return {"type": "http.request", "body": chunk, "more_body": bool(chunk)}
 
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The object, part by part.
+
+        Raises:
+            Refused: it was cut, status 502.
+        """
+        try:
+            while chunk := await next_chunk(self._response):
+                yield chunk
+        except HopBroken as error:
+            raise Refused(502, f"Network error: {error}") from error
+
     def scope(self, scope: Scope) -> Scope:
         """The scope of the inner exchange: that of a PUT of this object."""
         length = self._response.headers.get("Content-Length", "")
@@ -105,12 +111,12 @@ async def upstream(client: Client, url: str, *, foreign: bool = False) -> AsyncI
         Refused: there is none, with the status that the other host gave, or 502.
     """
     async with AsyncExitStack() as stack:
-        opened = client.request("GET", url, redirects=foreign)
+        opened = client.request("GET", url, redirects=foreign, trusted=not foreign)
         try:
             response = await stack.enter_async_context(opened)
         except (HopBroken, aiohttp.ClientError) as error:
             raise Refused(502, f"Network error: {error}") from error
-        if not 200 <= response.status < 300:
+        if response.status != 200:  # a 206 is a part, a 204 nothing: no object may be made of it
             status = response.status if response.status >= 400 else 502
             raise Refused(status, "Target request failed")
         yield Upstream(response)

@@ -14,21 +14,16 @@ from typing import Any, Final
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from asgi_bridge import HandlerApp
-
-from .answers import PUT_LENGTH, Answer, Relay
+from .answers import PUT_LENGTH, Answer
 from .asgi import Message, Receive, Scope, Send
-from .client import Client
-from .delivery import Courier, collect, deliver, hop_of
+from .buffered import BufferedServing
+from .delivery import hop_of, vouched_for
 from .errors import Refused
 from .fqn import sanitize_fqn
 from .pipeline import InvalidPipelineError, parse_etl_pipeline
+from .reports import report
 from .settings import Settings
-from .sinks import Sink
-from .sources import NoBody, OneMessage
-from .transform import JOB, Job
-
-logger: Final = logging.getLogger("asgi_bridge.etl")
+from .transform import Buffered, Job
 
 _AHEAD: Final = 1  # frames taken in ahead of their turn, beside the one that waits to be
 
@@ -41,19 +36,23 @@ class ObjectSocket:
     """An ASGI application for `/ws`.
 
     Args:
-        work: runs the transform.
-        client: delivers.
+        serving: delivers; None for a streaming server, which is no use to a WebSocket.
+        work: the transform; likewise.
         settings: what the environment says.
-        streaming: whether the server streams; it is no use to a WebSocket then.
+        logger: where failures go.
     """
 
     def __init__(
-        self, work: HandlerApp, client: Client, settings: Settings, *, streaming: bool
+        self,
+        serving: BufferedServing | None,
+        work: Buffered | None,
+        settings: Settings,
+        logger: logging.Logger,
     ) -> None:
+        self._serving = serving
         self._work = work
-        self._client = client
         self._settings = settings
-        self._streaming = streaming
+        self._logger = logger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -62,7 +61,7 @@ class ObjectSocket:
             await send({"type": "websocket.close", "code": 1000})  # before accept: a 403
             return
         await send({"type": "websocket.accept"})
-        if self._streaming:
+        if self._serving is None or self._work is None:
             await send({"type": "websocket.close", "code": 1000})
             return
         into, out = anyio.create_memory_object_stream[bytes | str](_AHEAD)
@@ -75,68 +74,72 @@ class ObjectSocket:
 
                 tasks.start_soon(take_in)
                 try:
-                    await self._serve(out, send)
+                    await self._serve(self._serving, self._work, out, send)
                 except ProtocolError:
                     await send({"type": "websocket.close", "code": 1000})
                 tasks.cancel_scope.cancel()
 
-    async def _serve(self, frames: MemoryObjectReceiveStream[bytes | str], send: Send) -> None:
+    async def _serve(
+        self,
+        serving: BufferedServing,
+        work: Buffered,
+        frames: MemoryObjectReceiveStream[bytes | str],
+        send: Send,
+    ) -> None:
         while True:
             control = parse_control(await frames.receive())
             fqn = text_of(control, "fqn")
             body: bytes | str = b"" if fqn else await frames.receive()
-            content = body.encode() if isinstance(body, str) else body
+            source: list[bytes | str] = [body.encode() if isinstance(body, str) else body]
             del body
             job = Job(
                 text_of(control, "path"),
                 text_of(control, "etl_args").strip(),
                 sanitize_fqn(fqn) if fqn else "",
             )
-            await send(await self._frame(job, [content], text_of(control, "pipeline")))
+            header = text_of(control, "pipeline")
+            await send(await self._frame(serving, work, job, source, header))
 
-    async def _frame(self, job: Job, content: list[bytes], header: str) -> Message:
+    async def _frame(
+        self,
+        serving: BufferedServing,
+        work: Buffered,
+        job: Job,
+        source: list[bytes | str],
+        header: str,
+    ) -> Message:
         """The frame to answer an object with."""
         try:
             pipeline = parse_etl_pipeline(header)
         except InvalidPipelineError as error:
+            report(self._logger, job.path, error.status_code, str(error))
             return text(str(error))
         try:
             hop = hop_of(pipeline, self._settings, job.path, job.etl_args)
-        except Refused as error:
-            logger.error("%r was not delivered: %s", job.path, error.detail)
+            if hop is not None:
+                hop = await vouched_for(hop, self._settings)
+        except Refused as refused:
+            report(self._logger, job.path, refused.status_code, refused.reason)
             return text("0")
         try:
-            collected = await self._transform(job, content)
-        except Refused as error:
-            return text(f"Transform error: {reason_of(error.detail)}")
-        if collected.refused:
-            detail = b"".join(collected.content).decode()
-            return text(f"Transform error: {reason_of(detail)}")
+            if job.fqn:
+                source = [await serving.read(job)]
+        except Refused as refused:
+            report(self._logger, job.path, refused.status_code, refused.reason)
+            return text(f"Transform error: {refused.reason}")
+        try:
+            made = await work.make(job, source)
+        except Refused as refused:
+            return text(f"Transform error: {refused.reason.removeprefix('Processing error: ')}")
         if hop is None:
-            return binary(b"".join(collected.content))
-        courier = Courier(self._client, hop, Relay(None))
+            return binary(bytes(made.content))
         try:
-            answer = await deliver(
-                lambda: courier.put_whole(collected.content, self._settings.slice_bytes),
-                self._settings.retries,
-                replayable=True,
-            )
-        except Exception:
-            logger.exception("%r was not delivered", job.path)
-            return text("0")
+            answer = await serving.deliver(job.path, hop, made.content)
+        except Exception as error:
+            answer = Answer(500, reason=repr(error))
+        if answer.reason:
+            report(self._logger, job.path, answer.status, answer.reason, hop.name)
         return frame_for(answer)
-
-    async def _transform(self, job: Job, content: list[bytes]) -> Sink:
-        receive = NoBody() if job.fqn else OneMessage(content.pop())
-        scope = {
-            "type": "http",
-            "method": "PUT",
-            "path": f"/{job.path}",
-            "query_string": b"",
-            "headers": [],
-            JOB: job,
-        }
-        return await collect(lambda sink: self._work(scope, receive, sink.send))
 
 
 async def take_frames(receive: Receive, frames: MemoryObjectSendStream[bytes | str]) -> None:
@@ -166,15 +169,6 @@ def parse_control(frame: bytes | str) -> dict[str, Any]:
 def text_of(control: dict[str, Any], key: str) -> str:
     value = control.get(key)
     return value if isinstance(value, str) else ""
-
-
-def reason_of(detail: str) -> str:
-    """What a refusal's body says, without what is said of every transform's failure."""
-    try:
-        reason = json.loads(detail)["detail"]
-    except (ValueError, TypeError, KeyError):
-        reason = detail
-    return str(reason).removeprefix("Processing error: ")
 
 
 def frame_for(answer: Answer) -> Message:

@@ -43,6 +43,8 @@ class Feeder(threading.Thread):
 class ToWav(ETLServer):
     """Streams in both directions at once, so that an object of any length passes."""
 
+    # Each object has an ffmpeg of its own, which takes a CPU and 50 MB and more.
+    concurrency = os.cpu_count() or 1
     program = "ffmpeg"
 
     def transform_stream(self, reader: IO[bytes], path: str, etl_args: str) -> Iterator[bytes]:

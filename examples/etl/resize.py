@@ -20,6 +20,10 @@ class Unfit(Exception):
 class Resize(ETLServer):
     """The whole image is needed at once, so this is a transform() and not a stream."""
 
+    # Nothing is shared, and Pillow lets other threads run while it decodes and encodes. Each image
+    # takes up to 400 MB, by MOST_PIXELS; the pod has to have room for four.
+    concurrency = 4
+
     def transform(self, data: bytes, path: str, etl_args: str) -> bytes:
         """Return a JPEG that fits into a square."""
         side = int(etl_args) if etl_args.isdecimal() else DEFAULT_SIDE

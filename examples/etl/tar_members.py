@@ -17,6 +17,9 @@ END = b"\0" * 2 * tarfile.BLOCKSIZE
 class TarMembers(ETLServer):
     """Holds a block of one member at a time."""
 
+    # Nothing is shared, each archive is its own. More at once only wait for the disks.
+    concurrency = 16
+
     def transform_stream(self, reader: IO[bytes], path: str, etl_args: str) -> Iterator[bytes]:
         """Yield a tar of the members that match."""
         with tarfile.open(fileobj=reader, mode="r|*") as archive:

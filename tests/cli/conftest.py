@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from asgi_bridge.cli.loading import load_app
+from asgi_bridge.cli.loading import load_target
 from asgi_bridge.cli.settings import Settings
 
 
@@ -17,7 +17,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     interval = sys.getswitchinterval()
     yield tmp_path
     sys.setswitchinterval(interval)
-    load_app.cache_clear()
+    load_target.cache_clear()
     for name in set(sys.modules) - known:
         if str(tmp_path) in str(getattr(sys.modules[name], "__file__", None)):
             del sys.modules[name]

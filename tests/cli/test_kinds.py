@@ -54,6 +54,18 @@ def double_callable(scope: Scope) -> Callable[[Receive, Send], Awaitable[None]]:
     return functools.partial(app, scope)
 
 
+class NeedsNoBridge(AppObject):
+    needs_no_bridge = True
+
+
+def test_what_needs_no_bridge_has_none() -> None:
+    """An object; a class that says so is no application yet."""
+    it = NeedsNoBridge()
+    assert app_of(it, "it") is it
+    with pytest.raises(CommandError, match="is a class"):
+        app_of(NeedsNoBridge, "it")
+
+
 @pytest.mark.parametrize(
     "loaded",
     [

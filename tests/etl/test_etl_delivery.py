@@ -1,5 +1,6 @@
 """Retries, and what goes into a request's body, step by step."""
 
+import ipaddress
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -12,11 +13,14 @@ from asgi_bridge import ClientDisconnected
 from asgi_bridge.etl.answers import Answer, Relay, length_header
 from asgi_bridge.etl.asgi import Message, Scope, header_of
 from asgi_bridge.etl.client import Client
-from asgi_bridge.etl.delivery import Courier, Hop, Run, collect, deliver, failure_in
+from asgi_bridge.etl.delivery import Courier, Hop, Run, deliver, failure_in, hop_of, vouched_for
 from asgi_bridge.etl.errors import HopBroken, Refused
+from asgi_bridge.etl.pipeline import Pipeline
 from asgi_bridge.etl.settings import Settings
 from asgi_bridge.etl.sinks import Sink, Upload, UploadPayload, WholePayload
+from asgi_bridge.etl.sources import NoBody
 from asgi_bridge.testing import body, start
+from asgi_bridge.testing import request as body_message
 
 REASON = {"ais-etl-retry-reason": "direct-put-transient"}
 TRANSIENT = Answer(503, b"later", REASON)
@@ -72,17 +76,21 @@ async def test_retries(
     status: int,
     paused: list[float],
 ) -> None:
-    answer = await deliver(attempts(*outcomes), 7, replayable=replayable)
+    told: list[str] = []
+    answer = await deliver(attempts(*outcomes), 7, replayable=replayable, retrying=told.append)
     assert (answer.status, pauses) == (status, paused)
+    assert len(told) == len(paused)
     assert answer.transient is (status == 503 and not replayable)
 
 
 @pytest.mark.anyio
 async def test_what_is_said_in_the_end(pauses: list[float]) -> None:
-    tried = await deliver(attempts(BROKEN, TRANSIENT), 1, replayable=True)
+    told: list[str] = []
+    tried = await deliver(attempts(BROKEN, TRANSIENT), 1, replayable=True, retrying=told.append)
     assert json.loads(tried.body or b"") == {"detail": "Direct put failed after retries: later"}
-    bailed = await deliver(attempts(BROKEN), 3, replayable=False)
+    bailed = await deliver(attempts(BROKEN), 3, replayable=False, retrying=told.append)
     assert json.loads(bailed.body or b"") == {"detail": "Direct put bailed (one-shot body): reset"}
+    assert told == ["delivery 1 of 2 failed, again in 1 s: reset"]
 
 
 def test_length_header() -> None:
@@ -95,31 +103,6 @@ def test_header_of() -> None:
 
 
 # Sinks.
-
-
-@pytest.mark.anyio
-async def test_collect() -> None:
-    async def whole(sink: Sink) -> None:
-        await sink.send(start(200))
-        await sink.send(body(b"ab", more_body=True))
-        await sink.send(body(b"c"))
-
-    sink = await collect(whole)
-    assert (b"".join(sink.content), sink.refused) == (b"abc", False)
-
-
-@pytest.mark.anyio
-async def test_collect_wants_a_whole_response() -> None:
-    async def cut(sink: Sink) -> None:
-        await sink.send(start(200))
-
-    async def fails(sink: Sink) -> None:
-        raise ValueError("boom")
-
-    for run, status in ((cut, 503), (fails, 500)):
-        with pytest.raises(Refused) as caught:
-            await collect(run)
-        assert caught.value.status_code == status
 
 
 class Writer(AbstractStreamWriter):
@@ -217,13 +200,15 @@ async def test_failures_in_an_upload(failure: Exception, status: int) -> None:
 @pytest.mark.anyio
 async def test_an_object_in_memory_is_written_in_slices() -> None:
     writer = Writer()
-    payload = WholePayload([b"abcde", b"", b"f"], 2)
+    payload = WholePayload(memoryview(b"abcde"), 2)
     await payload.write(writer)
-    assert (payload.size, writer.written) == (6, [b"ab", b"cd", b"e", b"f"])
+    assert (payload.size, writer.written) == (5, [b"ab", b"cd", b"e"])
+    await WholePayload(b"f", 2).write(writer)
+    assert writer.written[-1] == b"f"
 
 
 def test_no_payload_is_text() -> None:
-    for payload in (WholePayload([b"a"], 1), UploadPayload(Upload())):
+    for payload in (WholePayload(b"a", 1), UploadPayload(Upload())):
         with pytest.raises(TypeError):
             payload.decode()
 
@@ -239,6 +224,40 @@ async def test_a_transform_that_is_ended_is_not_delivered() -> None:
         yield silent
 
     settings = Settings(target_url="http://127.0.0.1:9/p")
-    courier = Courier(Client(settings), Hop("http://127.0.0.1:9/x", {}, True), Relay(0))
+    courier = Courier(Client(settings), Hop("http://127.0.0.1:9/x", {}, True, "x", False), Relay(0))
     answer = await courier.put_stream(source())
     assert (answer.status, answer.transient) == (503, False)
+
+
+@pytest.mark.parametrize(
+    ("node", "addresses", "trusted"),
+    [
+        ("http://127.0.0.1:1/x", (), True),
+        ("http://node:1/x", ("127.0.0.2",), True),
+        ("http://node:1/x", ("10.1.2.3",), None),
+        ("http://node:1", ("10.1.2.3",), False),  # a stage needs no secret, and gets no token
+    ],
+)
+@pytest.mark.anyio
+async def test_who_vouches_for_a_hop(
+    node: str, addresses: tuple[str, ...], trusted: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = tuple(map(ipaddress.ip_address, addresses))
+    monkeypatch.setattr("asgi_bridge.etl.trust.look_up", lambda name: found)
+    settings = Settings(target_url="http://127.0.0.1:9/p")
+    hop = hop_of(Pipeline(node, ""), settings, "o", "")
+    assert hop is not None
+    if trusted is None:
+        with pytest.raises(Refused, match="AIS_ETL_TRUSTED_HOSTS"):
+            await vouched_for(hop, settings)
+    else:
+        assert (await vouched_for(hop, settings)).trusted is trusted
+
+
+@pytest.mark.anyio
+async def test_no_body_comes_once() -> None:
+    receive = NoBody()
+    assert await receive() == body_message(b"")
+    with anyio.move_on_after(0.01) as scope:
+        await receive()
+    assert scope.cancelled_caught

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+import anyio
 import pytest
 
 from asgi_bridge import ClientDisconnected, HTTPError
@@ -14,7 +15,7 @@ from asgi_bridge.etl.app import path_of
 from asgi_bridge.etl.errors import Refused, UpstreamBroken, refused_for
 from asgi_bridge.etl.server import source_files
 from asgi_bridge.etl.testing import Answer, FakeStage, FakeTarget, Status, When, serving
-from asgi_bridge.testing import Exchange
+from asgi_bridge.testing import DISCONNECT, Exchange
 from asgi_bridge.testing import request as request_message
 
 OUTPUTS: Mapping[str, Any] = {
@@ -123,6 +124,82 @@ def test_failures() -> None:
     assert (broken.status_code, broken.detail) == (502, '{"detail":"Network error: cut"}')
 
 
+# Bodies.
+
+
+def put(server: ETLServer, *parts: Any, **options: Any) -> Exchange:
+    return Exchange(server.app, method="PUT", path="/b/o", receive=parts, timeout=30, **options)
+
+
+@pytest.mark.anyio
+async def test_a_caller_that_leaves_its_upload(target: FakeTarget) -> None:
+    for parts in ([DISCONNECT], [request_message(b"a", more_body=True), DISCONNECT]):
+        assert await put(Upper(), *parts).run() == []
+
+
+@pytest.mark.anyio
+async def test_an_upload_that_stops(target: FakeTarget, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asgi_bridge.etl.server._PATIENCE", 0.05)
+    async with put(Upper(), request_message(b"a", more_body=True)) as exchange:
+        await exchange.wait_closed()
+    assert exchange.sent[0]["status"] == 408
+
+
+@pytest.mark.anyio
+async def test_an_answer_that_nobody_takes(
+    target: FakeTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asgi_bridge.etl.server._PATIENCE", 0.05)
+    async with put(Upper(), request_message(bytes(2 * 1024 * 1024))) as exchange:
+        exchange.stall_send()
+        outcome = await exchange.wait_closed()
+    assert "ConnectionAbortedError" in repr(outcome)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.anyio
+async def test_deliveries_that_cannot_be_made(
+    target: FakeTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is for the server's log: nothing of the request is wrong."""
+    monkeypatch.setenv("AIS_CLIENT_CA", "/nowhere/ca.pem")
+    headers = [(b"ais-node-url", b"http://127.0.0.1:1/x")]
+    for server in (Upper(), Stream()):
+        with pytest.raises(FileNotFoundError):
+            await put(server, request_message(b"abc"), headers=headers).run()
+
+
+@pytest.mark.anyio
+async def test_a_body_that_nobody_wants(target: FakeTarget, tmp_path: Path) -> None:
+    (tmp_path / "object").write_bytes(b"abc")
+    exchange = put(
+        Upper(),
+        request_message(b"x", more_body=True),
+        request_message(b"y"),
+        query_string=f"etl_fqn={tmp_path}/object".encode(),
+        headers=[(b"content-length", b"2")],
+    )
+    assert (await exchange.run())[-1]["body"] == b"ABC"
+
+
+@pytest.mark.anyio
+async def test_large_objects_wait_for_a_place(
+    target: FakeTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second one is not read beyond the first megabyte before the first is done."""
+    monkeypatch.setattr("asgi_bridge.etl.objects.LARGE_AT_ONCE", 1)
+    server, large = Upper(), bytes(2 * 1024 * 1024)
+    async with put(server, request_message(large, more_body=True)) as first:
+        second = put(server, *[request_message(large, more_body=True)] * 20, request_message())
+        async with second:
+            await anyio.sleep(0.1)
+            assert second.sent == []
+            await first.end_body()
+            await first.wait_closed()
+            await second.wait_closed()
+    assert [each.sent[0]["status"] for each in (first, second)] == [200, 200]
+
+
 # Routes.
 
 
@@ -207,10 +284,10 @@ def test_a_target_that_answers_before_it_has_the_object(target: FakeTarget) -> N
 
 
 def test_no_secret_for_strangers(target: FakeTarget) -> None:
-    with serving(Stream().app) as etl, FakeStage() as stage:
-        stranger = stage.url.replace("127.0.0.1", "localhost")
-        refused = etl.push("b/o", b"abc", pipeline=[f"{stranger}/x"])
+    with serving(Stream().app) as etl:
+        refused = etl.push("b/o", b"abc", pipeline=["http://10.1.2.3:1/x"])
         assert refused.status == 403
+        assert b"AIS_ETL_TRUSTED_HOSTS" in refused.body
         assert etl.push("b/o", b"abc", pipeline=["nowhere"]).status == 500
 
 

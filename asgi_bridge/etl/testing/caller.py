@@ -62,6 +62,11 @@ class Caller:
         self._address = (parts.hostname or "127.0.0.1", parts.port or 80)
         self._timeout = timeout
 
+    @property
+    def port(self) -> int:
+        """Where the pod listens."""
+        return self._address[1]
+
     def push(
         self,
         name: str,

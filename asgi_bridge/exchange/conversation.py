@@ -141,7 +141,7 @@ class Conversation(Passing):
         for each in beside:
             if each is not None:
                 each.cancel()
-        self._call = self.task = None
+        self.task = None
         intake = self.intake
         if intake.untouched:
             intake.response_complete()  # whoever claims the body from now on is too late

@@ -157,8 +157,8 @@ class Passing(TakesTurns):
 
     def _stop(self) -> None:
         """Cancel the application, for its client has left."""
-        if self._call is not None:
-            self._call.cancel()
+        assert self._call is not None, "only asked for inside of it"
+        self._call.cancel()
 
     async def _send_unheard(self, message: Message) -> None:
         """Take a message that nobody is there for.
@@ -175,10 +175,7 @@ class Passing(TakesTurns):
             return
         if self.raises:
             self._raise_gone()
-        if self._stops:
-            if is_body:
-                self._stop()
-        elif is_body and more_body:
+        if is_body and more_body and not self._stops:  # or it is cancelled already
             again = self._unheard or self._streamed
             self._unheard = True
             if again and not intake.listened and intake.portal.task() is self.task:

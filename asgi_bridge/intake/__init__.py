@@ -1,5 +1,4 @@
 """The request's side towards the server: who owns `receive`, and whom its messages go to."""
 
 from .intake import Intake as Intake
-from .intake import intake_of as intake_of
 from .state import SCOPE_KEY as SCOPE_KEY

@@ -38,7 +38,7 @@ from ..protocol.request import ENDED, GONE, RequestBody, framing_of, may_have_bo
 from ..reader import BodyReader
 from ..types import Message, Receive, Scope
 from .afterwards import Afterwards
-from .state import APPLICATION, NOBODY, READER, SCOPE_KEY
+from .state import APPLICATION, NOBODY, READER
 
 # Claims come from any thread; held for a comparison and an assignment, so one lock serves all.
 _claiming = RenewedLock()
@@ -388,9 +388,3 @@ class Intake(Afterwards, SameWhenCopied):
         self._way().connect(channel, room, over=self._response_complete)
         if start:
             self.start()
-
-
-def intake_of(scope: Scope) -> Intake | None:
-    """The intake of the request that a scope is of; None where nobody has put one there."""
-    intake = getattr(scope.get(SCOPE_KEY), "intake", None)
-    return intake if isinstance(intake, Intake) else None

@@ -100,11 +100,6 @@ def raises_when_gone(asgi: Mapping[str, Any] | None) -> bool:
     return version in _ENOUGH or _numbers(version) >= _numbers(SPEC_VERSION)
 
 
-def raised_version(asgi: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A scope's `asgi` that says 2.4 for good."""
-    return {"version": "3.0", **(asgi or {}), _KEY: SPEC_VERSION}
-
-
 def _numbers(version: str) -> tuple[int, ...]:
     try:
         return tuple(map(int, version.split(".")))

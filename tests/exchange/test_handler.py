@@ -227,3 +227,34 @@ async def test_pool_lives_as_long_as_the_lifespan(pool: WorkerPool) -> None:
                 await exchange.run()
                 assert exchange.body == b"ABC"
             assert pool.closed
+
+
+@pytest.mark.anyio
+async def test_handler_serves_on_after_the_end_of_its_lifespan(pool: WorkerPool) -> None:
+    """A second test client may begin no lifespan."""
+    app = handler(upper, pool=pool)
+    server = Server({"type": "lifespan.startup"}, {"type": "lifespan.shutdown"})
+    await app({"type": "lifespan"}, server.receive, server.send)
+    for _ in range(2):
+        exchange = Exchange(app, receive=[request(b"abc")])
+        await exchange.run()
+        assert (exchange.status, exchange.body) == (200, b"ABC")
+
+
+@pytest.mark.anyio
+async def test_pool_that_its_owner_has_closed_stays_closed(pool: WorkerPool) -> None:
+    await pool.aclose()
+    exchange = Exchange(handler(upper, pool=pool))
+    await exchange.run()
+    assert exchange.status == 503
+
+
+@pytest.mark.anyio
+async def test_headers_that_can_be_iterated_once(pool: WorkerPool) -> None:
+    def seen(request: Request, response: Response) -> str:
+        return f"{request.headers.get('x-a')} {request.headers.get('x-a')}"
+
+    exchange = Exchange(handler(seen, pool=pool))
+    exchange.scope["headers"] = iter([(b"x-a", b"1"), (b"content-length", b"0")])
+    await exchange.run()
+    assert exchange.body == b"1 1"

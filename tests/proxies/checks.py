@@ -32,7 +32,7 @@ STEPS: Final = 8
 # A machine that is busy with something else is late at times, but not each time.
 TRIES: Final = 3
 
-# What the worker's memory may grow by while 50 or 200 MB wait for a client. The bridge holds at most
+# What a worker's memory may grow by while 50 or 200 MB wait for a client. The bridge holds at most
 # 2 MiB each way and the servers less; the rest is what an allocator keeps. 2 to 12 MiB were seen.
 GROWTH: Final = 24 * MIB
 LOOK: Final = 0.02  # seconds between two looks at it

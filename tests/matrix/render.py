@@ -41,17 +41,20 @@ Row = dict[str, Any]
 
 
 def main(directory: Path) -> None:
-    """Rewrite the page from the results in a directory."""
+    """Rewrite what of the page has results in a directory."""
     runs = read(directory / OF_SERVERS)
-    rows = in_order(rows_of(runs))
     frameworks = in_order(read(directory / OF_FRAMEWORKS))
+    proxies = read(directory / OF_PROXIES)
     text = PAGE.read_text()
-    text = replaced(text, "run", about(runs, frameworks))
-    text = replaced(text, "servers", server_table(rows))
-    text = replaced(text, "rows", row_table(rows))
-    text = replaced(text, "frameworks", framework_table(frameworks))
-    text = replaced(text, "recipes", recipe_table(frameworks))
-    text = replaced(text, "proxies", proxy_table(read(directory / OF_PROXIES)))
+    if runs and frameworks:
+        rows = in_order(rows_of(runs))
+        text = replaced(text, "run", about(runs, frameworks))
+        text = replaced(text, "servers", server_table(rows))
+        text = replaced(text, "rows", row_table(rows))
+        text = replaced(text, "frameworks", framework_table(frameworks))
+        text = replaced(text, "recipes", recipe_table(frameworks))
+    if proxies:
+        text = replaced(text, "proxies", proxy_table(proxies))
     PAGE.write_text(text)
 
 
@@ -194,7 +197,8 @@ def proxy_table(rows: list[Row]) -> Iterator[str]:
     """A line for each check and a column for each configuration, with all servers in a cell."""
     columns = {name: [row for row in rows if row["configuration"] == name] for name in shown(rows)}
     versions = dict.fromkeys(row["versions"][each] for each in ("proxy", "server") for row in rows)
-    yield f"{', '.join(versions)}."
+    date = max(str(row["date"]) for row in rows)
+    yield f"Measured on {date}: {', '.join(sorted(versions, key=str.lower))}."
     yield ""
     headings = (CONFIGURATIONS[name].heading for name in columns)
     yield " | ".join(["| check", *headings]) + " |"

@@ -11,7 +11,7 @@ A run writes into the directory that MATRIX_RESULTS names, and nothing where it 
 
 and `proxies/<configuration>-<server>.json`: what each check has found through one proxy.
 
-    {"configuration": "haproxy", "server": "uvicorn",
+    {"configuration": "haproxy", "server": "uvicorn", "date": "2026-11-28",
      "versions": {"proxy": "HAProxy 2.8.25", "server": "uvicorn 0.54.0"},
      "checks": {"reuse": {"title": "two requests on one connection", "outcome": "ok",
                           "detail": "", "seconds": 0.01, "limit": null}}}

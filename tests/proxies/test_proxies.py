@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Mapping
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -9,6 +10,7 @@ from typing import Any, Final
 import pytest
 
 from asgi_bridge.doctor.outcomes import Finding, Outcome
+from tests.matrix.render import over_servers
 from tests.matrix.results import PROXIES, record
 
 from ..prose import blocks
@@ -80,6 +82,7 @@ def as_json(
     return {
         "configuration": configuration.name,
         "server": server,
+        "date": date.today().isoformat(),
         "versions": {
             "proxy": f"{program.title} {version(program.package)}",
             "server": f"{server} {version(server)}",
@@ -132,3 +135,12 @@ def test_the_page_has_no_other_configuration() -> None:
 
 def test_limits_name_checks() -> None:
     assert {name for each in CONFIGURATIONS.values() for name in each.limits} <= CHECKS.keys()
+
+
+def test_a_cell_of_the_table_names_the_servers_that_differ() -> None:
+    right, wrong = {"outcome": "ok", "limit": None}, {"outcome": "hang", "limit": None}
+    impossible = {"outcome": "lost", "limit": "the proxy does not pass it on"}
+    assert over_servers({"uvicorn": right, "granian": right}) == "ok"
+    assert over_servers({"uvicorn": impossible, "granian": impossible}) == "**lost***"
+    mixed = {"uvicorn": right, "hypercorn": right, "granian": wrong}
+    assert over_servers(mixed) == "ok; granian: **hang**"

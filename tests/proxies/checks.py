@@ -36,9 +36,9 @@ TRIES: Final = 3
 # 2 MiB each way and the servers less; the rest is what an allocator keeps. 2 to 12 MiB were seen.
 GROWTH: Final = 24 * MIB
 LOOK: Final = 0.02  # seconds between two looks at it
-# Seconds that a client does not read: all buffers on the way are full by then. Or does not send,
-# which is longer than any `Limits.stall_timeout` that makes sense.
-PAUSE: Final = 1.0
+PAUSE: Final = 1.0  # seconds that the client does not read; all buffers on the way are full by then
+# Seconds that a client does not send in the middle of its body: longer than `Limits.stall_timeout`.
+SILENCE: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +164,7 @@ async def echo_paused(asking: Asking) -> Finding:
 
     async def send() -> None:
         await exchange.send(body[:BLOCK])
-        await asyncio.sleep(PAUSE)
+        await asyncio.sleep(SILENCE)
         await upload(exchange, body[BLOCK:])
 
     _, (status, seen) = await asyncio.gather(send(), answer(exchange))
@@ -393,7 +393,7 @@ CHECKS: Final[Mapping[str, Check]] = {
         )
         for name, (app, title) in ECHOES.items()
     },
-    "echo-paused": Check("the same, client pauses for a second and sends the rest", echo_paused),
+    "echo-paused": Check("the same, client pauses and then sends the rest", echo_paused),
     **{
         f"lock-step-{name}": Check(f"lock-step with {title}", lock_step(app))
         for name, (app, title) in ECHOES.items()

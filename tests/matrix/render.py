@@ -14,8 +14,11 @@ from typing import Any, Final
 
 from tests.frameworks.recipes import BEYOND_US, FRAMEWORKS, RECIPES
 from tests.prose import ROOT
+from tests.proxies.checks import CHECKS
+from tests.proxies.configurations import CONFIGURATIONS
 
 from .results import FRAMEWORKS as OF_FRAMEWORKS
+from .results import PROXIES as OF_PROXIES
 from .results import SERVERS as OF_SERVERS
 
 PAGE: Final = ROOT / "docs" / "compatibility.md"
@@ -38,16 +41,20 @@ Row = dict[str, Any]
 
 
 def main(directory: Path) -> None:
-    """Rewrite the page from the results in a directory."""
+    """Rewrite what of the page has results in a directory."""
     runs = read(directory / OF_SERVERS)
-    rows = in_order(rows_of(runs))
     frameworks = in_order(read(directory / OF_FRAMEWORKS))
+    proxies = read(directory / OF_PROXIES)
     text = PAGE.read_text()
-    text = replaced(text, "run", about(runs, frameworks))
-    text = replaced(text, "servers", server_table(rows))
-    text = replaced(text, "rows", row_table(rows))
-    text = replaced(text, "frameworks", framework_table(frameworks))
-    text = replaced(text, "recipes", recipe_table(frameworks))
+    if runs and frameworks:
+        rows = in_order(rows_of(runs))
+        text = replaced(text, "run", about(runs, frameworks))
+        text = replaced(text, "servers", server_table(rows))
+        text = replaced(text, "rows", row_table(rows))
+        text = replaced(text, "frameworks", framework_table(frameworks))
+        text = replaced(text, "recipes", recipe_table(frameworks))
+    if proxies:
+        text = replaced(text, "proxies", proxy_table(proxies))
     PAGE.write_text(text)
 
 
@@ -184,6 +191,45 @@ def recipe_table(rows: list[Row]) -> Iterator[str]:
 def whole(ways: list[dict[str, Any]]) -> str:
     right = sum(way["outcome"] == "ok" for way in ways)
     return f"{right} of {len(ways)}" if ways else "-"
+
+
+def proxy_table(rows: list[Row]) -> Iterator[str]:
+    """A line for each check and a column for each configuration, with all servers in a cell."""
+    columns = {name: [row for row in rows if row["configuration"] == name] for name in shown(rows)}
+    versions = dict.fromkeys(row["versions"][each] for each in ("proxy", "server") for row in rows)
+    date = max(str(row["date"]) for row in rows)
+    yield f"Measured on {date}: {', '.join(sorted(versions, key=str.lower))}."
+    yield ""
+    headings = (CONFIGURATIONS[name].heading for name in columns)
+    yield " | ".join(["| check", *headings]) + " |"
+    yield "|---" * (len(columns) + 1) + "|"
+    for name, check in CHECKS.items():
+        cells = (
+            over_servers({row["server"]: row["checks"][name] for row in behind})
+            for behind in columns.values()
+        )
+        yield " | ".join([f"| {check.title}", *cells]) + " |"
+
+
+def shown(rows: list[Row]) -> list[str]:
+    """The names of the configurations that were run, in the order of their page."""
+    run = {row["configuration"] for row in rows}
+    return [name for name in CONFIGURATIONS if name in run]
+
+
+def over_servers(checks: dict[str, dict[str, Any]]) -> str:
+    """What has come of a check on all servers: one word if it is the same, else which differ."""
+    words = {server: word(check) for server, check in checks.items()}
+    common, *others = Counter(words.values()).most_common()
+    differing = [f"{server}: {each}" for server, each in words.items() if each != common[0]]
+    return "; ".join([common[0], *differing]) if others else common[0]
+
+
+def word(check: dict[str, Any]) -> str:
+    outcome: str = check["outcome"]
+    if outcome == "ok":
+        return outcome
+    return f"**{outcome}**" + ("*" if check["limit"] else "")
 
 
 if __name__ == "__main__":

@@ -62,14 +62,23 @@ def serving(name: str, app: str, directory: Path, *more: str) -> Iterator[Server
         directory: where its log goes.
         *more: options of that server's own.
     """
-    with socket.socket() as reserved:
-        # Nobody else is given a port that is bound; granian shares it, with SO_REUSEPORT.
-        reserved.bind(("127.0.0.1", 0))
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        port = reserved.getsockname()[1]
+    with reserved_port() as port:
         module, *options = (each.format(free_port=port) for each in COMMANDS[name])
         with running(name, [module, *options, *more, app], directory) as server:
             yield server
+
+
+@contextmanager
+def reserved_port() -> Iterator[int]:
+    """A port for who has to be given one, and shares it: granian and the proxies do.
+
+    Nobody else is given a port that is bound; who sets SO_REUSEPORT may listen there.
+    """
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        port: int = reserved.getsockname()[1]
+        yield port
 
 
 @contextmanager
@@ -98,9 +107,24 @@ def running(
         environment: all of its environment; None is ours.
     """
     log = directory / "log.txt"
+    with process([python, "-m", *command], log, environment) as started:
+        yield Server(name, _port_once_it_listens(started, log), log, started.pid)
+
+
+@contextmanager
+def process(
+    command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program until the block ends; what it has started ends with it.
+
+    Args:
+        command: the program and its arguments.
+        log: the file for all that it prints.
+        environment: all of its environment; None is ours.
+    """
     with log.open("wb") as file:
-        process = subprocess.Popen(
-            [python, "-m", *command],
+        it = subprocess.Popen(
+            command,
             cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -109,20 +133,20 @@ def running(
             start_new_session=True,  # its workers are in its group, and end with it
         )
     try:
-        yield Server(name, _port_once_it_listens(process, log), log, process.pid)
+        yield it
     finally:
-        process.terminate()  # coverage is written by processes that end, not by killed ones
+        it.terminate()  # coverage is written by processes that end, not by killed ones
         with suppress(subprocess.TimeoutExpired):
-            process.wait(LIMIT)
+            it.wait(LIMIT)
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait(LIMIT)
+            os.killpg(it.pid, signal.SIGKILL)
+        it.wait(LIMIT)
 
 
-def _port_once_it_listens(process: subprocess.Popen[bytes], log: Path) -> int:
+def _port_once_it_listens(started: subprocess.Popen[bytes], log: Path) -> int:
     deadline = time.monotonic() + LIMIT
     while time.monotonic() < deadline:
-        assert process.poll() is None, f"the server has ended: {log.read_text()}"
+        assert started.poll() is None, f"the server has ended: {log.read_text()}"
         if found := ADDRESS.search(log.read_text()):
             port = int(found[1])
             with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):

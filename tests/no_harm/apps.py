@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from . import bodies, departures, failures, senders
+from . import bodies, departures, failures, scopes, senders
 from .forms import in_all_forms
 
 app: Final = in_all_forms(
@@ -29,6 +29,12 @@ app: Final = in_all_forms(
         "promised": senders.promised,
         "a2wsgi": senders.on_a2wsgi,
         "starlettes-wsgi": senders.on_starlettes_wsgi,
+        "watched": scopes.watched,
+        "varying": scopes.varying,
+        "proxied": scopes.proxied,
+        "subscribing": scopes.subscribing,
+        "held-for-a-time": scopes.held_for_a_time,
+        "uploads": scopes.uploads,
         "slow-readers": senders.on_slow_readers,
         "bare-full": failures.bare_on_full_disk,
     }

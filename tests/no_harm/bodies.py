@@ -18,7 +18,7 @@ from sse_starlette import EventSourceResponse
 from starlette.background import BackgroundTask
 from starlette.responses import Response
 
-from asgi_bridge import BridgeMiddleware, Limits, handler, open_body
+from asgi_bridge import BridgeMiddleware, Limits, handler, iterate_in_worker, open_body
 from asgi_bridge import Request as HandlerRequest
 from asgi_bridge import Response as HandlerResponse
 from asgi_bridge.types import ASGIApp, Message, Receive, Scope, Send
@@ -113,13 +113,16 @@ def in_http_middleware(form: Form) -> ASGIApp:
 
 @litestar_put("/stream")
 async def litestar_stream(request: LitestarRequest[Any, Any, Any]) -> Stream:
-    return Stream(request.stream())
+    """Litestar's `Stream` listens whatever it is told, so the body has to be claimed."""
+    return Stream(iterate_in_worker(open_body(request).chunks()))
 
 
 def on_litestar(form: Form) -> ASGIApp:
-    """Litestar's `Stream` of its `request.stream()`."""
+    """Litestar's `Stream` of an opened body."""
     added = [DefineMiddleware(cast(Any, BridgeMiddleware))] if form is Form.INSIDE else []
-    return around(cast(ASGIApp, Litestar([litestar_stream], middleware=added)), form)
+    # None: Litestar's own set-up of logging is for the whole process
+    app = Litestar([litestar_stream], middleware=added, logging_config=None)
+    return around(cast(ASGIApp, app), form)
 
 
 def on_quart(form: Form) -> ASGIApp:

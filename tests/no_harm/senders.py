@@ -212,7 +212,7 @@ def on_a2wsgi(form: Form) -> ASGIApp:
 def on_starlettes_wsgi(form: Form) -> ASGIApp:
     """Starlette's own, which it deprecates and applications still use."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore")
         from starlette.middleware.wsgi import WSGIMiddleware as Old
     adapted: Any = Old(Rows())
     return around(adapted, Form.AROUND if form is Form.INSIDE else form)

@@ -229,7 +229,7 @@ def opening(more: dict[str, Any]) -> FastAPI:
 
     @app.post("/open-parts")
     async def opened_parts(request: Request) -> dict[str, object]:
-        body: Any = open_body(request.scope, request.receive)  # type: ignore[call-arg]  # TEMPORARY
+        body = open_body(request.scope, request.receive)
         return described(await asyncio.to_thread(body.read))
 
     @app.post("/open-scope")

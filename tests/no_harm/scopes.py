@@ -161,9 +161,7 @@ def subscribing(form: Form) -> ASGIApp:
 def held_for_a_time(form: Form) -> ASGIApp:
     """The same, where any head is let go after a time."""
     app = Starlette(routes=[Route("/{name}", subscribed)])
-    more: Any = {"hold_timeout": 0.1} if hasattr(Limits(), "hold_timeout") else {}  # TEMPORARY
-    limits = Limits(**more)
-    return app if form is Form.WITHOUT else BridgeMiddleware(app, limits=limits)
+    return app if form is Form.WITHOUT else BridgeMiddleware(app, limits=Limits(hold_timeout=0.1))
 
 
 async def read_and_count(request: Any) -> Response:

@@ -1,7 +1,6 @@
 """Bare applications and WSGI behind an adapter: who sends from where, and what that comes to."""
 
 import asyncio
-import inspect
 import threading
 import time
 import warnings
@@ -166,8 +165,7 @@ def on_bare(form: Form) -> ASGIApp:
 
 def promised(form: Form) -> ASGIApp:
     """The same, asked for ASGI 2.4's promise."""
-    more: Any = {"raise_on_disconnect": True} if "raise_on_disconnect" in inspect.signature(BridgeMiddleware).parameters else {}
-    return bare if form is Form.WITHOUT else BridgeMiddleware(bare, **more)  # TEMPORARY
+    return bare if form is Form.WITHOUT else BridgeMiddleware(bare, raise_on_disconnect=True)
 
 
 Environ = dict[str, Any]

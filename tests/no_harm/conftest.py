@@ -32,7 +32,9 @@ def observed(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """Each server in turn, with the applications that are reported on."""
-    with serving(request.param, "tests.no_harm.telemetry:app", tmp_path_factory.mktemp("log")) as it:
+    with serving(
+        request.param, "tests.no_harm.telemetry:app", tmp_path_factory.mktemp("log")
+    ) as it:
         yield it
 
 

@@ -152,7 +152,9 @@ class Full:
 
 
 async def streamed(request: Request) -> Response:
-    """Two chunks."""
+    """Two chunks; the body is read first, if the query says so."""
+    if "read" in request.query_params:
+        await request.body()
 
     async def generate() -> AsyncIterator[bytes]:
         yield b"part one\n"

@@ -23,7 +23,10 @@ class Form(StrEnum):
 
 
 def inside(app: Any, form: Form) -> None:
-    """Add the bridge to a Starlette application, where that is the form; what is added later is around it."""
+    """Add the bridge to a Starlette application, where that is the form.
+
+    Middleware that is added later is around it.
+    """
     if form is Form.INSIDE:
         app.add_middleware(BridgeMiddleware)
 

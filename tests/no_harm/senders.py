@@ -113,11 +113,12 @@ async def beside_a_listener(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def before_the_start(scope: Scope, receive: Receive, send: Send) -> None:
-    """The client has left before the start: all the same, every send returns."""
+    """The client has left before the start: what one chunk and the end are sent to returns."""
     key = key_of(scope)
     note(f"{key}-slot", "taken")
     await gate(key).wait()
-    await ticks(send, key)
+    for message in (START, tick(), LAST):
+        await send_noting(send, message, key)
     note(key, "done")
 
 

@@ -163,7 +163,9 @@ class Site:
     def until_noted(self, key: str, expected: Sequence[str], limit: float = SOON) -> None:
         """Wait until just this has been noted, and in this order."""
         noted = until(lambda: self.notes(key), lambda noted: noted == list(expected), limit)
-        assert noted == list(expected), self.server.log.read_text()[-1500:]
+        assert noted == list(expected), (
+            f"noted {noted}; the log: {self.server.log.read_text()[-1500:]}"
+        )
 
     def open_gate(self, key: str) -> None:
         """Let the application go on."""

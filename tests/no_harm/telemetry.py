@@ -5,9 +5,10 @@ Each reporter notes, under the request's key and "reported", what it would have 
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 from urllib.parse import parse_qs
 
 os.environ.setdefault("DD_INSTRUMENTATION_TELEMETRY_ENABLED", "false")  # nothing is sent
@@ -53,7 +54,7 @@ class Unsent(Transport):
             note(keyed("?" + request.get("query_string", "")), f"event {kinds}")
 
 
-class Recording(Client):  # type: ignore[misc]  # no types come with it
+class Recording(Client):
     """Notes Elastic's errors and transactions."""
 
     def queue(self, event_type: str, data: dict[str, Any], flush: bool = False) -> None:
@@ -201,7 +202,9 @@ class UnderSentry:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._client = sentry_sdk.Client(
-            dsn=NOWHERE.replace("//", "//abc@") + "/1", transport=Unsent, auto_session_tracking=False
+            dsn=NOWHERE.replace("//", "//abc@") + "/1",
+            transport=Unsent,
+            auto_session_tracking=False,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -221,14 +224,14 @@ def by_elastic(form: Form) -> ASGIApp:
     """Watched by Elastic APM, which is around the bridge that is inside."""
     app = routed()
     inside(app, form)
-    app.add_middleware(ElasticAPM, client=recording("off"))
+    app.add_middleware(cast(Any, ElasticAPM), client=recording("off"))
     return around(app, form)
 
 
 def by_elastic_with_bodies(form: Form) -> ASGIApp:
     """Watched by Elastic APM, which is inside the bridge, and reads each body before."""
     app = routed()
-    app.add_middleware(ElasticAPM, client=recording("all"))
+    app.add_middleware(cast(Any, ElasticAPM), client=recording("all"))
     inside(app, form)
     return around(app, form)
 
@@ -247,6 +250,8 @@ def recording(capture_body: str) -> Client:
     )
 
 
+# It minds that there is more than one client in a process.
+logging.getLogger("elasticapm").setLevel(logging.ERROR)
 tracer.configure(trace_processors=[Traced()])
 
 app: Final = in_all_forms(

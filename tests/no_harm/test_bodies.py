@@ -115,15 +115,14 @@ def test_all_ways_give_the_same_body(kind: str, way: str, bridged: Site) -> None
     assert answer.body in DESCRIBED
 
 
-@pytest.mark.parametrize("way", [*WAYS, "open-scope"])
+@pytest.mark.parametrize("way", WAYS)
 def test_limit_in_between_holds(way: str, bridged: Site) -> None:
     with bridged.visit(f"opening-limit/{way}", "POST") as visit:
         visit.send_chunk(TEXT)
         visit.send_chunk(b"")
         assert visit.answer().status == 413
     assert bridged.ask(f"opening-limit/{way}", "POST", body=TEXT).status == 413
-    if way != "open-scope":
-        assert bridged.ask(f"opening-limit/{way}", "POST", body=b"plain").status == 200
+    assert bridged.ask(f"opening-limit/{way}", "POST", body=b"plain").status == 200
 
 
 def test_scope_alone_behind_a_replaced_receive(bridged: Site) -> None:

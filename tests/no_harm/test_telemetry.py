@@ -5,6 +5,9 @@ from typing import Any, Final
 
 import pytest
 
+from tests.servers.processes import Server
+
+from .forms import Form
 from .site import Site, until
 
 # What is reported of a request with nothing wrong in it, by whom.
@@ -28,7 +31,8 @@ REQUESTS: Final[Mapping[str, Mapping[str, Any]]] = {
 DEPARTURES: Final = ("idle", "ticking", "late")
 SIZES: Final = (3000, 30_000)  # Sentry reads up to 10 kB
 
-requests = pytest.mark.parametrize("request_", REQUESTS)
+# Of a request whose body is unread the bridge cancels the call, which who is inside sees.
+heard = pytest.mark.parametrize("request_", ["get", "read"])
 departures = pytest.mark.parametrize("route", DEPARTURES)
 
 
@@ -56,7 +60,7 @@ def counted(site: Site, route: str, method: str) -> dict[str, float]:
 
 
 @departures
-@requests
+@heard
 @pytest.mark.parametrize("reporter", CLEAN)
 def test_departure_is_reported_as_no_failure(
     reporter: str, request_: str, route: str, reported: Site
@@ -69,8 +73,16 @@ def test_departure_is_reported_as_no_failure(
     reported.until_noted(f"{key}-reported", CLEAN[reporter])
 
 
+@pytest.mark.parametrize("reporter", ["opentelemetry", "datadog", "elastic"])
+def test_departure_from_an_unread_body(reporter: str, observed: Server) -> None:
+    """Whoever is around the bridge sees a call that returns."""
+    site = Site(observed, Form.INSIDE)
+    key = leave(site, reporter, "idle", "unread")
+    site.until_noted(f"{key}-reported", CLEAN[reporter])
+
+
 @departures
-@requests
+@heard
 def test_departure_is_counted_as_a_200(request_: str, route: str, reported: Site) -> None:
     method = str(REQUESTS[request_]["method"])
     before = counted(reported, route, method)

@@ -1,6 +1,8 @@
 """One process of each server for all applications, and one for those that are reported on."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from typing import Final
 
 import pytest
@@ -16,47 +18,61 @@ SERVERS: Final = (
     "granian",
     pytest.param("uvicorn-httptools", marks=pytest.mark.matrix),
 )
+# What is true without us changes with the servers and frameworks only.
+FORMS: Final = (
+    pytest.param(Form.WITHOUT, marks=pytest.mark.matrix),
+    Form.INSIDE,
+    Form.AROUND,
+)
+BRIDGED: Final = (Form.INSIDE, Form.AROUND)
+
+Started = Callable[[str, str], Server]
+
+
+@pytest.fixture(scope="session")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
+    """Runs an application of ours on one of the servers, once for all files that want it."""
+    with ExitStack() as running:
+
+        @cache
+        def start(name: str, app: str) -> Server:
+            directory = tmp_path_factory.mktemp("log")
+            return running.enter_context(serving(name, f"tests.no_harm.{app}:app", directory))
+
+        yield start
 
 
 @pytest.fixture(scope="session", params=SERVERS)
-def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Server]:
+def server(request: pytest.FixtureRequest, started: Started) -> Server:
     """Each server in turn."""
-    with serving(request.param, "tests.no_harm.apps:app", tmp_path_factory.mktemp("log")) as it:
-        yield it
+    return started(request.param, "apps")
 
 
 @pytest.fixture(scope="session", params=SERVERS)
-def observed(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Server]:
+def observed(request: pytest.FixtureRequest, started: Started) -> Server:
     """Each server in turn, with the applications that are reported on."""
-    with serving(
-        request.param, "tests.no_harm.telemetry:app", tmp_path_factory.mktemp("log")
-    ) as it:
-        yield it
+    return started(request.param, "telemetry")
 
 
-@pytest.fixture(params=Form)
+@pytest.fixture(params=FORMS)
 def site(request: pytest.FixtureRequest, server: Server) -> Site:
     """Each server in each form."""
     return Site(server, request.param)
 
 
-@pytest.fixture(params=[Form.INSIDE, Form.AROUND])
+@pytest.fixture(params=BRIDGED)
 def bridged(request: pytest.FixtureRequest, server: Server) -> Site:
     """Each server in the two forms that have a bridge."""
     return Site(server, request.param)
 
 
-@pytest.fixture(params=Form)
+@pytest.fixture(params=FORMS)
 def reported(request: pytest.FixtureRequest, observed: Server) -> Site:
-    """The same for those that are reported on."""
+    """Each server in each form, for those that are reported on."""
     return Site(observed, request.param)
 
 
-@pytest.fixture(params=[Form.INSIDE, Form.AROUND])
+@pytest.fixture(params=BRIDGED)
 def reported_bridged(request: pytest.FixtureRequest, observed: Server) -> Site:
     """Those with a bridge among them."""
     return Site(observed, request.param)

@@ -20,7 +20,7 @@ from .notes import gate, note
 START: Final = {"type": "http.response.start", "status": 200, "headers": []}
 LAST: Final = {"type": "http.response.body", "body": b"", "more_body": False}
 TICKS: Final = 25
-PAUSE: Final = 0.01
+PAUSE: Final = 0.008
 
 
 def tick() -> dict[str, Any]:
@@ -233,7 +233,7 @@ async def within(limit: float, sending: Awaitable[None]) -> None:
 
 
 LARGE: Final = 200_000
-MESSAGES: Final = 40
+MESSAGES: Final = 30
 
 
 def on_slow_readers(form: Form) -> ASGIApp:

@@ -148,7 +148,7 @@ def test_left_before_the_start(request_: str, kind: str, site: Site) -> None:
     """The generator still begins and is ended, so that the next one gets the slot."""
     log = site.log()
     for _ in range(3):
-        key = leave_before_the_start(site, f"{kind}/late", request_, place=kind)
+        key = leave_before_the_start(site, f"{kind}/late", request_, place=f"{kind}-{request_}")
         site.until_noted(f"{key}-slot", ["taken", "given back"])
         site.until_noted(key, ["begins", "ends"])
         site.until_noted(f"{key}-session", closed(site, request_))

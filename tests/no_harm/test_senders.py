@@ -24,7 +24,7 @@ NOTED: Final[Mapping[str, list[str]]] = {
 }
 
 
-@pytest.fixture(params=[Form.WITHOUT, Form.AROUND])
+@pytest.fixture(params=[pytest.param(Form.WITHOUT, marks=pytest.mark.matrix), Form.AROUND])
 def site(request: pytest.FixtureRequest, server: Server) -> Site:
     """Without a bridge and with one around: bare applications have no other place for it."""
     return Site(server, request.param)
@@ -84,7 +84,7 @@ def test_promise_of_a_later_version(name: str, bridged: Site) -> None:
     bridged.until_noted(key, expected, PATIENCE)
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("method", ["GET", pytest.param("POST", marks=pytest.mark.matrix)])
 @pytest.mark.parametrize("kind", ["a2wsgi", "starlettes-wsgi"])
 def test_wsgi_survives_its_clients(kind: str, method: str, site: Site) -> None:
     """Ten leave ten workers; all iterables are closed, as without, and the service answers."""

@@ -1,7 +1,9 @@
 """One process of each server for all applications, and one for those that are reported on."""
 
+import os
+import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import cache
 from typing import Final
 
@@ -32,14 +34,20 @@ Started = Callable[[str, str], Server]
 @pytest.fixture(scope="session")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     """Runs an application of ours on one of the servers, once for all files that want it."""
+    servers: list[Server] = []
     with ExitStack() as running:
 
         @cache
         def start(name: str, app: str) -> Server:
             directory = tmp_path_factory.mktemp("log")
-            return running.enter_context(serving(name, f"tests.no_harm.{app}:app", directory))
+            context = serving(name, f"tests.no_harm.{app}:app", directory)
+            servers.append(running.enter_context(context))
+            return servers[-1]
 
         yield start
+        for each in servers:  # all at once; each is waited for after that
+            with suppress(ProcessLookupError):
+                os.kill(each.pid, signal.SIGTERM)
 
 
 @pytest.fixture(scope="session", params=SERVERS)

@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import cache
 from typing import Final
 
@@ -12,7 +12,7 @@ import pytest
 from tests.servers.processes import Server, serving
 
 from .forms import Form
-from .site import Site
+from .site import PATIENCE, Site, until
 
 SERVERS: Final = (
     "uvicorn-h11",
@@ -45,9 +45,18 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
             return servers[-1]
 
         yield start
-        for each in servers:  # all at once; each is waited for after that
-            with suppress(ProcessLookupError):
-                os.kill(each.pid, signal.SIGTERM)
+        for each in servers:
+            os.kill(each.pid, signal.SIGTERM)
+        stuck = until(lambda: list(filter(is_running, servers)), lambda left: not left, PATIENCE)
+        for each in stuck:
+            os.killpg(each.pid, signal.SIGKILL)
+        assert stuck == [], "what their applications run has no end"
+
+
+def is_running(server: Server) -> bool:
+    """Whether its process has not ended; who started it will ask for its code."""
+    how = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    return os.waitid(os.P_PID, server.pid, how) is None
 
 
 @pytest.fixture(scope="session", params=SERVERS)

@@ -305,7 +305,7 @@ def behind_http_middleware(form: Form) -> ASGIApp:
 
 
 async def beside_a_listener(scope: Scope, receive: Receive, send: Send) -> None:
-    """Listen in a task, and open the body meanwhile; the listener must not be hurt."""
+    """Listen in a task, and open the body while that waits; it must not be hurt."""
     key = key_of(scope)
 
     async def listen() -> None:
@@ -315,8 +315,10 @@ async def beside_a_listener(scope: Scope, receive: Receive, send: Send) -> None:
             note(key, type(error).__name__)
             raise
 
-    body = open_body(scope)
     listening = asyncio.create_task(listen())
+    await asyncio.sleep(0.01)  # until it waits
+    body = open_body(scope)
+    note(f"{key}-claimed", "claimed")
     length = len(await asyncio.to_thread(body.read))
     note(key, f"{length} bytes")
     await send({"type": "http.response.start", "status": 200, "headers": []})

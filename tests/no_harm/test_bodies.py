@@ -150,6 +150,7 @@ def test_pending_listener_is_not_hurt(bridged: Site) -> None:
     """It hears of nothing, and is there until the end."""
     key = bridged.key()
     with bridged.visit("listening/", "PUT", key=key) as visit:
+        bridged.until_noted(f"{key}-claimed", ["claimed"])
         visit.send_chunk(CHUNKS[0])
         assert visit.is_silent(3)
         visit.send_chunk(CHUNKS[1])

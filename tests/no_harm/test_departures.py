@@ -146,6 +146,8 @@ def leave_before_the_start(site: Site, path: str, request_: str, **query: Any) -
 @requests
 def test_left_before_the_start(request_: str, kind: str, site: Site) -> None:
     """The generator still begins and is ended, so that the next one gets the slot."""
+    if site.server.name.startswith("hypercorn") and not site.bridged:
+        pytest.skip("its send waits for the client that is gone, and may be cancelled before")
     log = site.log()
     for _ in range(3):
         key = leave_before_the_start(site, f"{kind}/late", request_, place=f"{kind}-{request_}")

@@ -17,6 +17,7 @@ from ..errors import (
     ExchangeOver,
     ServerShutdown,
     TotalTimeout,
+    behind_departure,
     is_departure,
 )
 from ..logs import logger
@@ -96,7 +97,7 @@ class Conversation(Passing):
         gate, refusal = self.gate, self.intake.refusal
         # where the client has gone, the application noticed, and stopped
         if gate.phase is COMPLETE or self.intake.client_gone:
-            if self.intake.has_reader and self.intake.broken_off:
+            if self.intake.broken_off:
                 self.intake.log_departure(self.intake.gone_error())
             return
         if isinstance(refusal, ServerShutdown) and gate.phase in _UNSENT:
@@ -181,6 +182,12 @@ class Conversation(Passing):
             error.__traceback__ = None  # its frames hold us
             return True
         await self._leave_answer()
+        hidden = behind_departure(error) if self._stops else None
+        if hidden is not None:  # what we told the framework of ASGI has made it do that
+            try:
+                raise hidden from hidden.__cause__
+            finally:
+                del error, hidden  # they hold this frame
         return False
 
     async def _leave_answer(self) -> None:

@@ -53,6 +53,9 @@ _FAILURES: Final = frozenset((400, *range(500, 600)))
 # ones a call of the server's receive(), which those who trace them would see.
 LISTEN_AFTER: Final = 0.1
 
+# Seconds that an application has which is told of the disconnect in receive(); out of the air.
+TOLD_TIMEOUT: Final = 0.5
+
 
 class Passing(TakesTurns):
     """One application's response.
@@ -156,9 +159,15 @@ class Passing(TakesTurns):
             intake.on_gone(self._stop)
 
     def _stop(self) -> None:
-        """Cancel the application, for its client has left."""
+        """Cancel the application, for its client has left.
+
+        One that waits in its own receive() is told there, and has a moment to end by itself.
+        """
         assert self._call is not None, "only asked for inside of it"
-        self._call.cancel()
+        if self.intake.is_waited_for:
+            self._call.deadline = anyio.current_time() + TOLD_TIMEOUT
+        else:
+            self._call.cancel()
 
     async def _send_unheard(self, message: Message) -> None:
         """Take a message that nobody is there for.

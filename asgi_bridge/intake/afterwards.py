@@ -48,7 +48,8 @@ class Afterwards(Pump):
         self.sends += 1  # nothing moves on this side, as if a send were under way
         try:
             while self.expected and self.failure is None:
-                before = self.body.received
+                # what stands still while we take nothing is no pause of the client's
+                before, was_full = self.body.received, self.full
                 with anyio.move_on_after(patience if or_paused is None else or_paused) as scope:
                     await self.changed()
                 if or_paused is not None and self.wanted is not None and not self.wanted():
@@ -57,7 +58,7 @@ class Afterwards(Pump):
                     continue
                 if or_paused is None:
                     raise nothing_came(patience)
-                if not self.full:
+                if not (self.full or was_full):
                     return
         finally:
             self.sends += 1

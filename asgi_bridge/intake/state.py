@@ -188,11 +188,6 @@ class RequestState:
         self.limits = limits
         self.body.limit = limits.max_body_bytes
 
-    @property
-    def has_reader(self) -> bool:
-        """Whether the body has been claimed, or is kept for whoever claims it."""
-        return self._owner is READER
-
     def log_departure(self, reason: BaseException) -> None:
         """Have the log say once that the client has left.
 

@@ -93,7 +93,7 @@ def _reader_of(
                     "the request body cannot be claimed: the application has read it itself, "
                     "and keeps nothing of it"
                 )
-            return holder.read_through(scope, receive, intake.limits).reader()
+            return holder.read_through(scope, receive, intake.limits, _caller()).reader()
     intake.claim(_caller())
     return intake.reader()
 

@@ -3,6 +3,17 @@
 from .types import Scope
 
 
+def is_inside_framework(scope: Scope) -> bool:
+    """Whether what called the bridge is a framework's stack of middleware, and not a server.
+
+    A start that never comes is a failure there, even for a client that has left: Starlette's
+    BaseHTTPMiddleware raises "No response returned", and exporters of metrics count no status. Seen
+    on Starlette 1.10, FastAPI 0.165 and Litestar 2.24, which put themselves into the scope. A
+    server needs none: some leak what they are sent then.
+    """
+    return "app" in scope
+
+
 def passes_wrong_framing(scope: Scope) -> bool:
     """Whether the server passes on a response body that its client cannot tell the end of.
 

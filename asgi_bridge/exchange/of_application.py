@@ -30,7 +30,7 @@ from ..limits import Limits
 from ..protocol.request import keep_headers, may_have_body
 from ..protocol.response import EVENT_STREAM_SIZE, EVENT_STREAMS, LENGTH_SIZE, TYPE_SIZE
 from ..protocol.spec import AsgiOfUnreadBody, own_asgi, raises_when_gone
-from ..quirks import passes_wrong_framing
+from ..quirks import is_inside_framework, passes_wrong_framing
 from ..stats import Outcome
 from ..types import Message, Receive, Scope, Send
 from .conversation import Conversation
@@ -229,15 +229,17 @@ class AppExchange(SameWhenCopied):
             return False
         return _of_body(scope.get("headers", ())) != _of_body(self._head["headers"])
 
-    def read_through(self, scope: Scope, receive: Receive, limits: Limits) -> Intake:
+    def read_through(self, scope: Scope, receive: Receive, limits: Limits, at: str) -> Intake:
         """A body that comes from a `receive` of somebody's in between; any thread.
 
         Args:
             scope: the one that goes with it.
             receive: as above.
             limits: for its reader.
+            at: where that was asked for, as a part of a sentence.
         """
-        return self.intake.read_through(Intake.claimed(scope, receive, limits, self.portal))
+        nested = Intake.claimed(scope, receive, limits, self.portal)
+        return self.intake.read_through(nested, at)
 
     async def receive(self) -> Message:
         """The application's `receive`, see `Intake.receive`."""
@@ -336,6 +338,7 @@ class AppExchange(SameWhenCopied):
                 strict=passes_wrong_framing(self._head),
             )
             conversation.raises = self._raises
+            conversation.inside_framework = is_inside_framework(self._head)
             conversation.task = self._task
             for each in (self._start, self._last):
                 if each is not None:

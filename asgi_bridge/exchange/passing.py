@@ -67,11 +67,13 @@ class Passing(TakesTurns):
         send_to: the server's send.
         raises: whether send raises after the disconnect, in any task.
         task: the one that the application was called in, as the portal knows it.
+        inside_framework: whether whoever called us waits for a start in any case.
     """
 
     whole = False
     raises = False
     task: object = None
+    inside_framework = False
     _line: Line | None = None  # where others stand that send; made when a start goes out
     _listens = False  # the response streams, so its sends may be aborted
     _patience: Running | None = None  # notices that a send is stuck
@@ -184,6 +186,8 @@ class Passing(TakesTurns):
             return
         if self.raises:
             self._raise_gone()
+        if self.inside_framework and self.gate.phase is Phase.INITIAL:
+            await self._pass_unheard(message)
         if is_body and more_body and not self._stops:  # or it is cancelled already
             again = self._unheard or self._streamed
             self._unheard = True
@@ -193,6 +197,12 @@ class Passing(TakesTurns):
         # cancellation comes: a generator that gives back what it was given, for example.
         if self._owes_turn(len(message.get("body", b""))):
             await intake.portal.checkpoint()
+
+    async def _pass_unheard(self, message: Message) -> None:
+        """Pass a start on, for middleware around us alone."""
+        self.gate.feed(message)
+        with anyio.move_on_after(self.intake.limits.abandon_timeout):
+            await self.send_to(message)
 
     def _raise_gone(self) -> NoReturn:
         self.intake.told = True
@@ -254,7 +264,7 @@ class Passing(TakesTurns):
         intake = self.intake
         if intake.unread:
             await intake.drain()
-        elif self._watches:
+        elif self._watches or self._stops:
             await intake.stop_watching()
         # Some servers tell of the disconnect while they send the last message; to cancel that
         # would break off their work on the connection. Only its timeout may.

@@ -117,6 +117,8 @@ class Intake(Afterwards, SameWhenCopied):
         # is_disconnected). Where the server's receive() suspends it would never hear of one.
         polls = anyio.current_effective_deadline() == -inf
         if self._is_direct and not polls:
+            if self.nested and not self.response_begun:
+                return await self._receive_beside_reader()
             return await self._receive_directly()
         route = self._way()
         mine = route.application
@@ -215,6 +217,18 @@ class Intake(Afterwards, SameWhenCopied):
             return self._disconnect()  # the server shuts down
         return await self._take_directly(message)
 
+    async def _receive_beside_reader(self) -> Message:
+        """The same, where a reader has taken the body through somebody in between.
+
+        Raises:
+            BodyAlreadyClaimed: no response has begun for a while, see `_wait_beside_reader`.
+        """
+        with anyio.move_on_after(CLAIMED_TIMEOUT):
+            return await self._receive_directly()
+        if not self.response_begun:
+            raise self._already_claimed()
+        return await self._receive_directly()
+
     async def _take_directly(self, message: Message) -> Message:
         """Note what has come, and give it to whom it belongs."""
         chunk = self.body.feed(message)
@@ -256,10 +270,13 @@ class Intake(Afterwards, SameWhenCopied):
         with anyio.move_on_after(max(0.0, give_up - monotonic())) as scope:
             await self.changed()
         if scope.cancelled_caught and not (self.response_begun or self.client_gone):
-            raise BodyAlreadyClaimed(
-                "receive() waits for a request body that is a reader's: open_body claimed it "
-                f"{self.claimed_at}; read it there, or read it from receive() and without open_body"
-            )
+            raise self._already_claimed()
+
+    def _already_claimed(self) -> BodyAlreadyClaimed:
+        return BodyAlreadyClaimed(
+            "receive() waits for a request body that is a reader's: open_body claimed it "
+            f"{self.claimed_at}; read it there, or read it from receive() and without open_body"
+        )
 
     async def _owed(self) -> None:
         """Wait until something has changed, while the client owes us the rest of the body."""
@@ -304,13 +321,14 @@ class Intake(Afterwards, SameWhenCopied):
         intake._body = RequestBody(framing.length, limits.max_body_bytes)
         return intake
 
-    def read_through(self, other: "Intake") -> "Intake":
+    def read_through(self, other: "Intake", at: str) -> "Intake":
         """Have another intake end with this one; any thread.
 
         It takes in what somebody in between makes of what ours gives.
         """
         with _claiming.lock:
             self.nested = (*self.nested, other)
+            self.claimed_at = at
         return other
 
     def withhold(self) -> None:

@@ -56,8 +56,8 @@ def test_stream_of_a_slow_body(path: str, bridged: Site) -> None:
 
 
 @pytest.mark.parametrize("path", ["bodies/file", "bodies-http/file", "bodies/short"])
-def test_body_is_read_after_the_response(path: str, bridged: Site) -> None:
-    """While the body is unread nobody takes it, also not who sends a file meanwhile."""
+def test_response_while_the_body_is_unread(path: str, bridged: Site) -> None:
+    """It is whole, though its framework does not listen and the client still sends."""
     key = bridged.key()
     with bridged.visit(path, "PUT", key=key) as visit:
         for chunk in CHUNKS:

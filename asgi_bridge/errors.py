@@ -255,8 +255,9 @@ def _is_departure(error: BaseException, of: BaseException | None, seen: set[int]
 
 
 def behind_departure(error: BaseException) -> OSError | None:
-    """The OSError that a framework has taken for a disconnect, and replaced by its own
-    exception.""" kind = type(error) if (kind.__module__, kind.__qualname__) not in _DISCONNECTS:
+    """The OSError that a framework has taken for a disconnect, and replaced by its own error."""
+    kind = type(error)
+    if (kind.__module__, kind.__qualname__) not in _DISCONNECTS:
         return None
     before = error.__cause__ or error.__context__
     return before if isinstance(before, OSError) else None

@@ -53,8 +53,9 @@ _FAILURES: Final = frozenset((400, *range(500, 600)))
 # ones a call of the server's receive(), which those who trace them would see.
 LISTEN_AFTER: Final = 0.1
 
-# Seconds that an application has which is told of the disconnect in receive(); out of the air.
-TOLD_TIMEOUT: Final = 0.5
+# Seconds until an application is cancelled whose client has left; half of what a person would notice
+# as late.
+GONE_TIMEOUT: Final = 0.5
 
 
 class Passing(TakesTurns):
@@ -161,15 +162,13 @@ class Passing(TakesTurns):
             intake.on_gone(self._stop)
 
     def _stop(self) -> None:
-        """Cancel the application, for its client has left.
+        """Cancel the application soon, for its client has left.
 
-        One that waits in its own receive() is told there, and has a moment to end by itself.
+        Until then it may end by itself: one that reads is told in receive(), and one that has little
+        to send is done with it, and with what it does afterwards.
         """
         assert self._call is not None, "only asked for inside of it"
-        if self.intake.is_waited_for:
-            self._call.deadline = anyio.current_time() + TOLD_TIMEOUT
-        else:
-            self._call.cancel()
+        self._call.deadline = min(self._call.deadline, anyio.current_time() + GONE_TIMEOUT)
 
     async def _send_unheard(self, message: Message) -> None:
         """Take a message that nobody is there for.

@@ -91,11 +91,6 @@ class Intake(Afterwards, SameWhenCopied):
         """Whether the application waits for the disconnect."""
         return self._direct > 0 or (bool(self._waiting) and self.listened)
 
-    @property
-    def is_waited_for(self) -> bool:
-        """Whether the application waits in receive(), for the body or for the disconnect."""
-        return self._direct > 0 or bool(self._waiting)
-
     async def receive(self) -> Message:
         """The wrapped application's `receive`.
 

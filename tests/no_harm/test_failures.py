@@ -11,6 +11,7 @@ from typing import Any, Final
 import pytest
 
 from .failures import FAILURES
+from .forms import Form
 from .site import Log, Site, until
 
 TRACEBACK: Final = "Traceback (most recent call last)"
@@ -66,11 +67,11 @@ def seen_inside(site: Site, request_: str) -> dict[str, str]:
     """The class that the application itself is to see of each failure.
 
     While the request's body is unread, Starlette is told of ASGI 2.4, so that it does not listen
-    and nothing is lost of that body. Then it takes each OSError for a disconnect. The server is
-    shown the failure itself.
+    and nothing is lost of that body. Then it takes each OSError for a disconnect. Whoever is
+    around the bridge is shown the failure itself: the server, and inside of a framework its handlers.
     """
     seen = {failure: error for failure, (_, error) in FAILURES.items()}
-    if site.bridged and request_ == "unread":
+    if site.form is Form.AROUND and request_ == "unread":
         seen |= dict.fromkeys(OS_ERRORS, "ClientDisconnect")
     return seen
 

@@ -53,9 +53,8 @@ _FAILURES: Final = frozenset((400, *range(500, 600)))
 # ones a call of the server's receive(), which those who trace them would see.
 LISTEN_AFTER: Final = 0.1
 
-# Seconds until an application is cancelled whose client has left; half of what a person would notice
-# as late.
-GONE_TIMEOUT: Final = 0.5
+# Seconds until an application is cancelled whose client has left; out of the air.
+GONE_TIMEOUT: Final = 0.2
 
 
 class Passing(TakesTurns):
@@ -164,8 +163,8 @@ class Passing(TakesTurns):
     def _stop(self) -> None:
         """Cancel the application soon, for its client has left.
 
-        Until then it may end by itself: one that reads is told in receive(), and one that has little
-        to send is done with it, and with what it does afterwards.
+        Until then it may end by itself: one that reads is told in receive(), and one that has
+        little to send is done with it, and with what it does afterwards.
         """
         assert self._call is not None, "only asked for inside of it"
         self._call.deadline = min(self._call.deadline, anyio.current_time() + GONE_TIMEOUT)
@@ -198,9 +197,13 @@ class Passing(TakesTurns):
             await intake.portal.checkpoint()
 
     async def _pass_unheard(self, message: Message) -> None:
-        """Pass a start on, for middleware around us alone."""
+        """Pass a start on, for middleware around us alone.
+
+        The application's listener may have cancelled this send already, where without us it would
+        hear of the disconnect a moment later.
+        """
         self.gate.feed(message)
-        with anyio.move_on_after(self.intake.limits.abandon_timeout):
+        with anyio.move_on_after(self.intake.limits.abandon_timeout, shield=True):
             await self.send_to(message)
 
     def _raise_gone(self) -> NoReturn:

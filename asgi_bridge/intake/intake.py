@@ -151,11 +151,12 @@ class Intake(Afterwards, SameWhenCopied):
                     self._refuse(error)
             if self._response_complete and (claimed or not self.unfinished):
                 return self._disconnect()
-            if not (self._withheld and self.framing.expects_continue):
-                self.watch()
-            if not self.body.coming or claimed:
+            if claimed or not self.body.coming:
                 self.listened = True
-            if claimed:
+                if not (self._withheld and self.framing.expects_continue):
+                    self.watch()
+                if self.nested and give_up is None and not polls:
+                    give_up = monotonic() + CLAIMED_TIMEOUT
                 await self._wait_beside_reader(give_up)
             elif self.body.coming and may_have_body(self._scope):
                 await self._owed()

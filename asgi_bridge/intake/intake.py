@@ -169,7 +169,7 @@ class Intake(Afterwards, SameWhenCopied):
     def _disconnect(self) -> Message:
         self.told = self.listened = True
         self.body_is_read()
-        return {"type": "http.disconnect"}
+        return self.disconnect or {"type": "http.disconnect"}
 
     def body_is_read(self) -> None:
         """The application has met the end of the body, or will get none of it. Any thread."""
@@ -230,7 +230,7 @@ class Intake(Afterwards, SameWhenCopied):
         chunk = self.body.feed(message)
         mine = self._own_for_application()
         if self.body.phase is GONE:
-            self.client_gone = True
+            self.client_gone, self.disconnect = True, message
         elif not mine:  # claimed meanwhile
             self._way().sink.put(message, chunk)
         due, self._start_is_due = self._start_is_due, False

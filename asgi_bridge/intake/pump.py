@@ -148,7 +148,7 @@ class Pump(RequestState, TakesTurns):
                 message = await receive()
                 chunk = body.feed(message)
                 if body.phase is GONE:
-                    self.client_gone = True
+                    self.client_gone, self.disconnect = True, message
                 route = self._route
                 if route is None:
                     if body.phase is ENDED and self._owner is READER:

@@ -26,7 +26,7 @@ from ..protocol.request import (
     shows_proxy,
 )
 from ..protocol.spec import AsgiOfUnreadBody, own_asgi, raises_when_gone
-from ..types import Receive, Scope
+from ..types import Message, Receive, Scope
 
 # Where a scope carries what has its intake, so that open_body finds it through any framework.
 SCOPE_KEY: Final = "asgi_bridge"
@@ -54,6 +54,7 @@ class RequestState:
 
     Attributes:
         client_gone: whether the server has told of the disconnect; to be read only.
+        disconnect: the server's message that told of it, which the application gets, too.
         failure: what the server's receive() raised, or what befell the body on its way round.
         refused: what the application's receive() has raised on our own account, for a body that is
             too long, too slow, or not whole.
@@ -78,6 +79,7 @@ class RequestState:
     """
 
     client_gone = False
+    disconnect: Message | None = None
     failure: Exception | None = None
     refused: Exception | None = None
     sends = 0

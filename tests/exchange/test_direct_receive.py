@@ -9,7 +9,7 @@ import pytest
 
 from asgi_bridge import BodyReader, BridgeMiddleware, Limits, open_body
 from asgi_bridge.crossing.here import current_portal
-from asgi_bridge.testing import AppState, Exchange, body, request, start
+from asgi_bridge.testing import AppState, Exchange, body, request, scope_for, start
 from asgi_bridge.types import Message, Receive, Scope, Send
 
 from .helpers import CHUNKED, SHUT_DOWN_503, ending, lines, settled
@@ -223,3 +223,22 @@ async def test_inner_bridge_on_the_same_scope_gives_it_back() -> None:
     exchange = Exchange(BridgeMiddleware(app), headers=CHUNKED, receive=[request(b"")])
     assert await exchange.run() == [start(), body()]
     assert seen == [True]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"], ids=["in its own call", "by the bridge's pump"])
+async def test_disconnect_is_the_message_of_the_server(method: str) -> None:
+    """Whoever is around the bridge may have put something of its own there."""
+    told = {"type": "http.disconnect", "reason": "somebody's own"}
+    heard: list[Message] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        heard.extend([await receive(), await receive()])
+
+    async def receive() -> Message:
+        return told
+
+    async def send(message: Message) -> None:
+        raise AssertionError("nobody is there for it")
+
+    await BridgeMiddleware(app)(scope_for(method=method), receive, send)
+    assert [each is told for each in heard] == [True, True]

@@ -47,10 +47,9 @@ class ForApplication:
 
     def put(self, message: Message, chunk: bytes) -> bool:
         if self._body.error is not None:
-            if not chunk:  # a disconnect, which is latched by the intake; or a part that is refused
-                return self._body.phase is not REFUSED
-            message = {"type": "http.request", "body": chunk, "more_body": True}
-        elif message["type"] == "http.disconnect":
+            # a disconnect, which is latched by the intake; or a part that is refused
+            return self._body.phase is not REFUSED
+        if message["type"] == "http.disconnect":
             return True
         self.messages.append(message)
         self._held += len(chunk) + MESSAGE_COST

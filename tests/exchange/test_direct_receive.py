@@ -9,6 +9,7 @@ import pytest
 
 from asgi_bridge import BodyReader, BridgeMiddleware, Limits, open_body
 from asgi_bridge.crossing.here import current_portal
+from asgi_bridge.intake import Intake
 from asgi_bridge.testing import AppState, Exchange, body, request, scope_for, start
 from asgi_bridge.types import Message, Receive, Scope, Send
 
@@ -242,3 +243,17 @@ async def test_disconnect_is_the_message_of_the_server(method: str) -> None:
 
     await BridgeMiddleware(app)(scope_for(method=method), receive, send)
     assert [each is told for each in heard] == [True, True]
+
+
+async def test_pump_that_is_given_up_before_it_has_begun() -> None:
+    """The bridge begins to listen, and the last message comes in the same turn of the loop."""
+
+    async def receive() -> Message:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    intake = Intake(scope_for(method="GET"), receive, Limits(), current_portal())
+    intake.body.feed(request(b""))
+    intake.watch()
+    await intake.stop_watching()
+    assert intake.quiet

@@ -251,6 +251,29 @@ async def test_log_names_the_likely_cause_of_a_body_that_stops(
     assert "duplex='half'" in line
 
 
+async def test_log_says_nothing_of_a_body_that_has_ended(
+    pool: WorkerPool, log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The response goes on after it, for longer than a body may stand still."""
+    monkeypatch.setattr("asgi_bridge.exchange.patience.STOPPED", SOON)
+
+    def slow(request: Request, response: Response) -> Iterator[bytes]:
+        yield request.body.read1()
+        yield request.body.read()
+        step.wait()
+        yield b"end"
+
+    step = Step()
+    async with Exchange(handler(slow, pool=pool, limits=LIMITS), headers=PROXIED) as exchange:
+        await exchange.send_chunk(b"aa")
+        assert await exchange.expect_chunk() == b"aa"
+        await exchange.end_body(b"bb")
+        assert await exchange.expect_chunk() == b"bb"
+        await anyio.sleep(5 * SOON)
+        step.take()
+    assert lines(log) == []
+
+
 # One rule for both: before a stream, the body is invited, and then held for.
 
 

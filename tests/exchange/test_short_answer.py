@@ -252,3 +252,16 @@ async def test_body_that_is_claimed_while_the_answer_goes_out() -> None:
     assert server.sent == [HEAD, BODY]
     with pytest.raises(ExchangeOver):
         await anyio.to_thread.run_sync(readers[0].read)
+
+
+async def test_two_short_answers_in_a_moment() -> None:
+    """They are looked at together, if their sends have to wait."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(HEAD)
+        await send(BODY)
+
+    for _ in range(2):
+        server = Server()
+        await serve(app, server)
+        assert server.sent == [HEAD, BODY]

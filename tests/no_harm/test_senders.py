@@ -73,8 +73,8 @@ def test_endless_sender_ends(bridged: Site) -> None:
     assert "Traceback" not in log.text, log.text
 
 
-# Not the one with a queue: what its send raises ends the task that empties it, and who fills it waits
-# for ever. So it is with the promise, and why it has to be asked for.
+# Not the one with a queue: what its send raises ends the task that empties it, and who fills it
+# waits for ever. So it is with the promise, and why it has to be asked for.
 @pytest.mark.parametrize("name", [name for name in NOTED if name != "through-a-queue"])
 def test_promise_of_a_later_version(name: str, bridged: Site) -> None:
     """`raise_on_disconnect=True` raises at every send after the disconnect."""

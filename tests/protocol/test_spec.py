@@ -16,6 +16,9 @@ LOOKS: dict[str, Callable[[AsgiOfUnreadBody], Any]] = {
     "item": lambda asgi: asgi["spec_version"],
     "items": lambda asgi: dict(asgi.items())["spec_version"],
     "values": lambda asgi: next(value for value in asgi.values() if value in ("2.3", "2.4")),
+    "keys": lambda asgi: (
+        [key for key in asgi if key == "spec_version"] and dict(asgi)["spec_version"]
+    ),
     "copy": lambda asgi: asgi.copy()["spec_version"],
     "dict": lambda asgi: dict(asgi)["spec_version"],
     "unpacking": lambda asgi: {**asgi}["spec_version"],

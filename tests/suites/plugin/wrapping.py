@@ -36,7 +36,6 @@ MODULES = (
     "starlette.responses",
     "starlette.staticfiles",
     "starlette.middleware.base",
-    "starlette.middleware.body_limit",
     "starlette.middleware.cors",
     "starlette.middleware.errors",
     "starlette.middleware.exceptions",
@@ -63,6 +62,8 @@ MODULES = (
     "django.core.handlers.asgi",
     "django.contrib.staticfiles.handlers",
 )
+# The same, of which OpenTelemetry's tests have a version without.
+NEWER = ("starlette.middleware.body_limit",)
 PARAMETERS = ["self", "scope", "receive", "send"]
 # Where classes are that are made with a scope, and called with a receive and a send.
 CONNECTIONS = (("quart.asgi", "ASGIHTTPConnection"),)
@@ -74,6 +75,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if installed(module):
             put_around_argument(module, path, parameter)
     modules = [each for each in MODULES if installed(each)]
+    modules += [each for each in NEWER if installed("starlette") and find_spec(each)]
     for each in {each for module in modules for each in callables_of(module)}:
         each.__call__ = around_call(each.__call__)
     for module, name in CONNECTIONS:

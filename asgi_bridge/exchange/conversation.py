@@ -176,7 +176,8 @@ class Conversation(Passing):
                     raise reason.with_traceback(None) from None  # whatever a framework made of it
                 finally:
                     del error, reason, refusal  # they hold this frame
-        departure = is_departure(error) or error is intake.leaving
+        # where a server promises to raise, what it raises is its own business
+        departure = is_departure(error) or (error is intake.leaving and not intake.server_raises)
         if intake.knows_of_leaving and departure:
             intake.log_departure(intake.gone_error())
             error.__traceback__ = None  # its frames hold us

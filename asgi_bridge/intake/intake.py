@@ -109,9 +109,15 @@ class Intake(Afterwards, SameWhenCopied):
             self._empty_body_pending = False
             return {"type": "http.request", "body": b"", "more_body": False}
         # A call under a scope that is cancelled already is a poll for the disconnect (Starlette's
-        # is_disconnected). Where the server's receive() suspends it would never hear of one.
+        # is_disconnected). Where the server's receive() suspends it hears of none, so we listen.
         polls = anyio.current_effective_deadline() == -inf
-        if self._is_direct and not polls:
+        if self._is_direct:
+            if polls:
+                try:
+                    return await self._receive_directly()
+                except anyio.get_cancelled_exc_class():
+                    self.watch()
+                    raise
             if self.nested and not self.response_begun:
                 return await self._receive_beside_reader()
             return await self._receive_directly()

@@ -500,6 +500,16 @@ async def test_send_of_the_server_that_raises_an_os_error(log: pytest.LogCapture
     assert lines(log) == [("INFO", "PUT /: the client went away: it has left")]
 
 
+async def test_os_error_of_a_server_that_promises_to_raise_comes_back_to_it() -> None:
+    """ASGI HTTP 2.4: it knows what its own exception means."""
+    gone = type("Gone", (OSError,), {})("the server's own")
+    exchange = Exchange(BridgeMiddleware(sender(start(), body(b"a"))), spec_version="2.4")
+    exchange.fail_send(gone)
+    with pytest.raises(OSError, match="the server's own") as caught:
+        await exchange.run()
+    assert caught.value is gone
+
+
 async def test_send_of_the_server_that_raises_something_else() -> None:
     exchange = Exchange(BridgeMiddleware(sender(start(), body(b"a"))))
     exchange.fail_send(LookupError("the server's"))

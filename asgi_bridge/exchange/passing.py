@@ -51,7 +51,7 @@ _FAILURES: Final = frozenset((400, *range(500, 600)))
 
 # Seconds that a stream of an application that does not listen goes on before we do. It spares short
 # ones a call of the server's receive(), which those who trace them would see.
-LISTEN_AFTER: Final = 0.1
+LISTEN_AFTER: Final = 0.25
 
 # Seconds until an application is cancelled whose client has left; out of the air.
 GONE_TIMEOUT: Final = 0.2

@@ -168,7 +168,7 @@ async def test_stream_whose_upload_still_comes_keeps_its_listener() -> None:
     async with Exchange(behind, headers=CHUNKED) as exchange:
         await exchange.send_chunk(b"some")
         await exchange.expect_chunk()
-        await anyio.sleep(0.2)  # longer than it takes the bridge to begin to listen
+        await anyio.sleep(0.4)  # longer than it takes the bridge to begin to listen
         go_on.set()
         await exchange.expect_end()
     assert exchange.complete

@@ -19,6 +19,7 @@
 """Passing: what an application sends, passed on to the server."""
 
 from functools import partial
+from math import inf
 from typing import Final, NoReturn
 
 import anyio
@@ -84,6 +85,7 @@ class Passing(TakesTurns):
     _pieces: Running | None = None  # a large message on its way, whose send was cancelled
     _pieces_error: Exception | None = None  # what the server's send raised at one of its pieces
     _call: anyio.CancelScope | None = None  # around the application's call, if it may be stopped
+    _deadline = inf  # of that, before the client left
     _stops = False  # it is stopped when the client leaves
     _listener: Running | None = None  # begins to listen for a stream that goes on for a while
     _watches = False  # it has begun
@@ -167,7 +169,8 @@ class Passing(TakesTurns):
         little to send is done with it, and with what it does afterwards.
         """
         assert self._call is not None, "only asked for inside of it"
-        self._call.deadline = min(self._call.deadline, anyio.current_time() + GONE_TIMEOUT)
+        self._deadline = self._call.deadline
+        self._call.deadline = min(self._deadline, anyio.current_time() + GONE_TIMEOUT)
 
     async def _send_unheard(self, message: Message) -> None:
         """Take a message that nobody is there for.
@@ -186,7 +189,10 @@ class Passing(TakesTurns):
             self._raise_gone()
         if self.inside_framework and self.gate.phase is Phase.INITIAL:
             await self._pass_unheard(message)
-        if is_body and more_body and not self._stops:  # or it is cancelled already
+        if self._stops:
+            if is_body and not more_body and self._call is not None:
+                self._call.deadline = self._deadline  # what it does afterwards is not in vain
+        elif is_body and more_body:
             again = self._unheard or self._streamed
             self._unheard = True
             if again and not intake.listened and intake.portal.task() is self.task:

@@ -188,6 +188,29 @@ async def test_generator_before_its_first_item(middleware: tuple[type, ...]) -> 
     assert exchange.sent == []
 
 
+async def test_background_of_a_short_stream_whose_body_is_unread() -> None:
+    """It has little to send when its client leaves, and is not cancelled while it cleans up."""
+    done = list[str]()
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"first"
+        exchange.disconnect()
+        await settled()
+        yield b"second"
+
+    async def clean_up() -> None:
+        await anyio.sleep(0.4)  # longer than an application goes on that does not end
+        done.append("cleaned up")
+
+    async def endpoint(request: Request) -> Response:
+        return StreamingResponse(chunks(), background=BackgroundTask(clean_up))
+
+    app = BridgeMiddleware(Starlette(routes=[Route("/", endpoint, methods=["POST"])]))
+    exchange = Exchange(app, method="POST", headers=CHUNKED, receive=[request(b"unread")])
+    await exchange.run()
+    assert (exchange.body, done) == (b"first", ["cleaned up"])
+
+
 # Applications that do not listen.
 
 

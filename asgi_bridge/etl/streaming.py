@@ -82,19 +82,21 @@ class StreamingServing:
         if task.url or task.job.fqn:
             caller.leave_body()
         failure: Exception | None = None
+        watching = anyio.CancelScope()
         async with anyio.create_task_group() as tasks:
 
             async def watch() -> None:
-                await caller.wait_gone()
-                task.job.gone = True
-                tasks.cancel_scope.cancel()
+                with watching:
+                    await caller.wait_gone()
+                    task.job.gone = True
+                    tasks.cancel_scope.cancel()
 
             tasks.start_soon(watch)
             try:
                 await self._serve(task, caller, scope, send)
             except Exception as error:  # kept, for a task group would wrap it up
                 failure = error
-            tasks.cancel_scope.cancel()
+            watching.cancel()
         if failure is not None:
             raise failure
 

@@ -158,6 +158,21 @@ async def test_an_answer_that_nobody_takes(
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.anyio
+async def test_a_pulled_object_whose_transform_fails_late(
+    target: FakeTarget, anyio_backend: str
+) -> None:
+    """It is the server's to cut, so the failure comes out of the application as itself."""
+    target.objects["ais/@#/b/o"] = b"abcdefgh" * 100_000
+    exchange = Exchange(
+        Stream().app, method="GET", path="/ais/@#/b/o", query_string=b"etl_args=late", timeout=30
+    )
+    with pytest.raises(ValueError, match="boom"):
+        await exchange.run()
+    assert not exchange.complete
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.anyio
 async def test_deliveries_that_cannot_be_made(
     target: FakeTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:

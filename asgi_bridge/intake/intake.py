@@ -48,6 +48,9 @@ _claiming = RenewedLock()
 # of the air.
 CLAIMED_TIMEOUT: Final = 2.0
 
+# Turns of the loop in which a response begins, through two BaseHTTPMiddlewares of Starlette's, too.
+TURNS_TO_BEGIN: Final = 8
+
 _REFUSALS = (BodyTooLarge, BodyIncomplete, ReadTimeout, SpoolFull)
 
 
@@ -149,6 +152,8 @@ class Intake(Afterwards, SameWhenCopied):
                 if not claimed:
                     self.raise_failure()
                 if self.client_gone:
+                    if not (polls or self.response_begun):
+                        await self._let_response_begin()
                     return self._disconnect()
                 error = None if claimed else self.body.error or self.refused
                 if error is not None and not self._response_complete:
@@ -171,6 +176,15 @@ class Intake(Afterwards, SameWhenCopied):
             # On asyncio a message may come before the cancellation of a scope is delivered; the
             # call is to end with the cancellation then, and not with a chunk that nobody takes.
             await anyio.lowlevel.checkpoint_if_cancelled()
+
+    async def _let_response_begin(self) -> None:
+        """Let a task beside the listener's begin the response before that is told to cancel it.
+
+        What the response gives back at its end, it can give back only once it has begun; through
+        middleware with a task of its own that takes some turns of the loop.
+        """
+        for _ in range(TURNS_TO_BEGIN):
+            await self.portal.checkpoint()
 
     def _disconnect(self) -> Message:
         self.told = self.listened = True

@@ -144,8 +144,11 @@ async def test_body_of_a_handler_is_no_one_else_s_in_its_scope() -> None:
     assert len(seen) == 1
 
 
+@pytest.mark.parametrize("polls", [True, False], ids=["after a poll", "no poll"])
 @pytest.mark.parametrize("begins", [True, False], ids=["response begins", "no response"])
-async def test_listener_beside_a_reader_that_reads_through_somebody(begins: bool) -> None:
+async def test_listener_beside_a_reader_that_reads_through_somebody(
+    begins: bool, polls: bool
+) -> None:
     """It hears of the disconnect once a response has begun; before, it would wait in vain."""
     heard: list[str] = []
 
@@ -171,6 +174,10 @@ async def test_listener_beside_a_reader_that_reads_through_somebody(begins: bool
                 await send(body(whole))
 
     async def listen(receive: Receive) -> None:
+        if polls:
+            with anyio.CancelScope() as poll:  # from now on the bridge listens itself
+                poll.cancel()
+                await receive()
         try:
             heard.append((await receive())["type"])
         except RuntimeError as error:
